@@ -67,6 +67,12 @@ void wire_bytes(WireCursor *c, WireBytes *bytes);
 /* All that is left (of the innermost span) when read; bytes->length bytes when written. */
 void wire_rest(WireCursor *c, WireBytes *bytes);
 
+/* Ends a walk, or a span, that tolerates more than it knows: nothing is written. */
+void wire_ignore_rest(WireCursor *c);
+
+/* A u32 that says bytes->length. It is checked where the bytes are taken, by wire_bytes(). */
+void wire_length_u32(WireCursor *c, WireBytes *bytes);
+
 /* A part whose length stands in a field before it: opened at that field, closed after the part.
  * Reading, the cursor cannot leave the part; writing, closing fills the length in. */
 typedef struct {
@@ -85,9 +91,6 @@ WireSpan wire_span_u32_inclusive(WireCursor *c);
 
 /* Reading, fails unless the part was used up. */
 void wire_span_close(WireCursor *c, WireSpan span);
-
-/* Reading, skips what is left of the part. */
-void wire_span_close_lenient(WireCursor *c, WireSpan span);
 
 /*
  * Declares the walker of a message and, from it, three ready-made calls:

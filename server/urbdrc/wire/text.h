@@ -12,11 +12,8 @@ typedef struct {
     uint32_t cch;
 } WireText;
 
-/* u32 count, then that many units. */
+/* u32 cch, then that many units. */
 void wire_text(WireCursor *c, WireText *text);
-
-/* The count checked against what is left before it is doubled; the units follow elsewhere. */
-void wire_text_units(WireCursor *c, WireText *text);
 
 static inline uint16_t wire_text_unit(const WireText *text, uint32_t index)
 {
