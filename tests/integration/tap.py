@@ -17,9 +17,7 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'vm'))
-
-from process import Failure, Process  # noqa: E402
+from process import Failure, Process
 
 _scenarios = []
 
@@ -51,7 +49,6 @@ class Test:
         # Unix socket paths are short: the folder is not below the build's.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='rdpusb-'))
         self._kept = []
-        self.pictures = []
 
     def keep(self, thing):
         """Has thing.close() called at the end and, after a failure, thing.logs shown."""
@@ -74,8 +71,7 @@ class Test:
 
     def logs(self):
         for thing in self._kept:
-            for log in getattr(thing, 'logs', None) or [thing.log]:
-                yield log
+            yield from thing.logs
 
 
 def _on_alarm(number, frame):

@@ -5,8 +5,8 @@
 import hashlib
 import random
 
+from bench import Guest
 from tap import Failure, equal, expect, main, scenario
-from guest import Guest
 
 
 def image_in(test, size=2 << 20):

@@ -20,9 +20,11 @@ import subprocess
 import sys
 import time
 
-from process import Failure, Log, Process
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / 'integration'))
+
+from process import Failure, Log, Process  # noqa: E402
+
 SHELLS = 6
 BOOT_SECONDS = 90  # 4 s on an idle machine
 # There may be a /dev/kvm that does not work; emulation works everywhere and is fast enough.

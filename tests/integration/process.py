@@ -84,6 +84,10 @@ class Process:
             self.errors = Log(name + ' (stderr)')
             self.errors.follow(self._popen.stderr.read1)
 
+    @property
+    def logs(self):
+        return [self.log] if self.errors is self.log else [self.log, self.errors]
+
     def running(self):
         return self._popen.poll() is None
 
