@@ -4,6 +4,7 @@
 import hashlib
 import pathlib
 import random
+import socket
 import sys
 
 import rdp
@@ -27,6 +28,11 @@ def make_image(path, size=STICK_BYTES):
     return path
 
 
+def free_port():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return server.getsockname()[1]
+
+
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -37,8 +43,8 @@ class Bench:
     def __init__(self, test, ports=1):
         self.test = test
         sockets = [test.folder / f'port{n}' for n in range(ports)]
-        self.guest = test.keep(Guest([f'path={path},server=on,wait=off' for path in sockets]).start())
-        self.daemon = test.keep(Daemon(test.folder, [f'unix:{path}' for path in sockets]).start())
+        self.guest = test.keep(Guest([f'path={path},server=on,wait=off' for path in sockets])).start()
+        self.daemon = test.keep(Daemon(test.folder, [f'unix:{path}' for path in sockets])).start()
 
     def stick(self, name='stick.img', size=STICK_BYTES, **options):
         return Stick(make_image(self.test.folder / name, size), **options)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Emulated USB devices for a program that uses libusb; see ../gadgets/README.md."""
 
+import os
 import pathlib
 import socket
 
@@ -33,7 +34,7 @@ class Gadgets:
         libraries = [path for path in BUILD.rglob('*rdpusb-gadgets*.so') if path.is_file()]
         if len(libraries) != 1:
             raise Failure(f'{BUILD} has {len(libraries)} gadget libraries; set RDPUSB_BUILD to the build folder')
-        self.environment = {
+        self.environment = os.environ | {
             'LD_PRELOAD': str(libraries[0]),
             'RDPUSB_GADGETS': ';'.join(
                 ','.join([device.kind, *(f'{key}={value}' for key, value in device.options.items())])

@@ -28,7 +28,7 @@ class Log:
         try:
             while data := read():
                 with self._changed:
-                    self._text += data.decode(errors='replace')
+                    self._text += data.decode(errors='replace').replace('\r', '')
                     self._changed.notify_all()
         except OSError:
             pass  # the other end is gone: the log ends here

@@ -41,7 +41,7 @@ class Client(Process):
             env[f'XDG_{variable}_{"DIR" if variable == "RUNTIME" else "HOME"}'] = str(folder)
         if gadgets is not None:
             arguments.append('/usb:id:' + '#'.join(gadgets.ids))
-            env |= gadgets.environment
+            env = gadgets.environment | env
         super().__init__(name or program, arguments, env=env)
 
 

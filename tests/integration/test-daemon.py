@@ -23,7 +23,7 @@ def refused(test, status, pattern, arguments):
 
 @scenario('a wrong password is refused before any channel opens', each=rdp.CLIENTS)
 def wrong_password(test, program):
-    daemon = test.keep(Daemon(test.folder).start())
+    daemon = test.keep(Daemon(test.folder)).start()
     before = daemon.descriptors()
     for user, password in (('alice', 'wrong'), ('mallory', 'correct horse'), ('alice', '')):
         mark = daemon.errors.mark()
@@ -62,7 +62,7 @@ def terminate(test, program):
 
 @scenario('SIGINT ends an idle daemon')
 def interrupt(test):
-    daemon = test.keep(Daemon(test.folder).start())
+    daemon = test.keep(Daemon(test.folder)).start()
     daemon.signal(signal.SIGINT)
     equal(daemon.wait(END_SECONDS), 0, 'exit status')
 
@@ -71,7 +71,7 @@ def interrupt(test):
 def certificate(test):
     contents = []
     for _ in range(2):
-        daemon = test.keep(Daemon(test.folder).start())
+        daemon = test.keep(Daemon(test.folder)).start()
         files = sorted(path for path in (daemon.folder / 'state').rglob('*') if path.is_file())
         contents.append({path: path.read_bytes() for path in files})
         keys = [path for path in files if b'PRIVATE KEY' in path.read_bytes()]

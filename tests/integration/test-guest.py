@@ -20,7 +20,7 @@ def stick(test):
     image = image_in(test)
     content = image.read_bytes()
     guest = test.keep(Guest(devices=['-drive', f'if=none,id=stick,format=raw,file={image}',
-                                     '-device', 'usb-storage,drive=stick,bus=xhci.0,removable=on']).start())
+                                     '-device', 'usb-storage,drive=stick,bus=xhci.0,removable=on'])).start()
     guest.console.wait(r'\[sda\] Attached SCSI removable disk', timeout=20)
     equal(guest.check('sha256sum /dev/sda').split()[0], hashlib.sha256(content).hexdigest(), 'checksum')
     guest.check('head -c 4096 /dev/zero | dd of=/dev/sda bs=4096 seek=3 conv=fsync')
@@ -32,7 +32,7 @@ def stick(test):
 @scenario('a stick of QEMU is unplugged and seen again')
 def replug(test):
     image = image_in(test)
-    guest = test.keep(Guest(devices=['-blockdev', f'driver=file,node-name=stick,filename={image}']).start())
+    guest = test.keep(Guest(devices=['-blockdev', f'driver=file,node-name=stick,filename={image}'])).start()
     for _ in range(2):
         mark = guest.console.mark()
         guest.monitor.call('device_add', driver='usb-storage', id='stick', drive='stick', bus='xhci.0')
@@ -44,7 +44,7 @@ def replug(test):
 
 @scenario('a keyboard of QEMU is read')
 def keyboard(test):
-    guest = test.keep(Guest(devices=['-device', 'usb-kbd,bus=xhci.0']).start())
+    guest = test.keep(Guest(devices=['-device', 'usb-kbd,bus=xhci.0'])).start()
     keys = guest.keyboard()
     guest.monitor.type('hello guest 42\n')
     equal(keys.read(15, timeout=20), 'hello guest 42\n', 'text')
@@ -52,7 +52,7 @@ def keyboard(test):
 
 @scenario('a command that hangs, fails or writes bytes is told apart')
 def commands(test):
-    guest = test.keep(Guest().start())
+    guest = test.keep(Guest()).start()
     equal(guest.run('exit 3'), (3, ''), 'status')
     equal(guest.run('printf "no newline"; echo err >&2'), (0, 'no newlineerr\n'), 'output')
     try:
@@ -65,7 +65,7 @@ def commands(test):
 
 @scenario('a machine that was killed starts again')
 def restart(test):
-    guest = test.keep(Guest().start())
+    guest = test.keep(Guest()).start()
     guest.kill()
     expect(not guest.running(), 'it runs')
     guest.start()

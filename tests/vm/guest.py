@@ -52,6 +52,8 @@ class Guest:
         self._modules = modules
         self._controller_options = list(controller_options)
         self._process = None
+        self._sockets = []
+        self._shells = []
 
     def __enter__(self):
         self.start()
@@ -81,13 +83,14 @@ class Guest:
             arguments += ['-chardev', f'socket,id=redirection{n},{options}',
                           '-device', f'usb-redir,id=usb{n},chardev=redirection{n},bus=xhci.0']
         arguments += self._devices
-        self._process = Process('qemu', arguments, pass_fds=[other.fileno() for other in theirs])
+        self._killed = False
         self._sockets = [console, monitor]
-        for other in theirs:
-            other.close()
         self.console = Log('guest console')
         self.console.follow(lambda: console.recv(65536))
         self.monitor = Monitor(monitor)
+        self._process = Process('qemu', arguments, pass_fds=[other.fileno() for other in theirs])
+        for other in theirs:
+            other.close()
         self.run('true', BOOT_SECONDS)
         return self
 
@@ -140,8 +143,8 @@ class Guest:
         return [line for line in output.split() if re.fullmatch(r'[0-9a-f]{4}:[0-9a-f]{4}', line)]
 
     def close(self):
-        """Ends the machine at once; says so if QEMU had ended before, or would not."""
-        if self._process is None:
+        """Ends the machine at once; says so if QEMU had ended by itself, or would not."""
+        if self._process is None or self._killed:
             return
         if self._process.running():
             self.monitor.send('quit')
@@ -153,6 +156,7 @@ class Guest:
             self.kill()
 
     def kill(self):
+        self._killed = True
         if self._process is not None:
             self._process.kill()
             for end in self._sockets + [shell.socket for shell in self._shells]:
@@ -180,7 +184,10 @@ class Command:
         shell.busy = True
         shell.socket.settimeout(10)
         code = base64.b64encode(command.encode()).decode()
-        shell.socket.sendall(f'{nonce} {max(1, int(timeout))} {code}\n'.encode())
+        try:
+            shell.socket.sendall(f'{nonce} {max(1, int(timeout))} {code}\n'.encode())
+        except OSError as error:
+            raise Failure(f'the guest takes no commands any more: {error}') from None
 
     def _receive(self, deadline):
         left = min(deadline, self._deadline) - time.monotonic()
