@@ -10,18 +10,20 @@ from process import Failure
 
 
 class Stick:
-    def __init__(self, image, vendor='1234', product='0001', **options):
+    kind = 'storage'
+
+    def __init__(self, image, usb_id='1234:0001', **options):
         self.image = pathlib.Path(image)
-        self.id = f'{vendor}:{product}'
-        self.options = {'image': image, 'vid': '0x' + vendor, 'pid': '0x' + product, **options}
-        self.kind = 'storage'
+        self.id = usb_id
+        self.options = {'image': image, 'id': usb_id, **options}
 
 
 class Keyboard:
-    def __init__(self, vendor='1234', product='0002', **options):
-        self.id = f'{vendor}:{product}'
-        self.options = {'vid': '0x' + vendor, 'pid': '0x' + product, **options}
-        self.kind = 'keyboard'
+    kind = 'keyboard'
+
+    def __init__(self, usb_id='1234:0002', **options):
+        self.id = usb_id
+        self.options = {'id': usb_id, **options}
 
 
 class Gadgets:

@@ -19,18 +19,22 @@ BUSYBOX=/bin/busybox
 here=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rdpusb
 package=linux-image-amd64
+
+say() { echo "build-guest.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
 while [ $# -gt 0 ]; do
+    case $1 in
+        --cache | --modules | --package) [ $# -ge 2 ] || die "$1 needs a value" ;;
+        *) die "unknown option '$1'" ;;
+    esac
     case $1 in
         --cache) cache=$2 ;;
         --modules) MODULES+=" $2" ;;
         --package) package=$2 ;;
-        *) echo "build-guest.sh: unknown option '$1'" >&2; exit 2 ;;
     esac
     shift 2
 done
-
-say() { echo "build-guest.sh: $*" >&2; }
-die() { say "$*"; exit 1; }
 
 [ "$(uname -m)" = x86_64 ] || die "the guest is built from an amd64 kernel package; this machine is $(uname -m)"
 [ -x "$BUSYBOX" ] || die "$BUSYBOX is missing: install busybox-static"
