@@ -55,6 +55,7 @@ if [ -f "$guest/initrd" ]; then # somebody else built it while we waited
     exit 0
 fi
 work=$(mktemp -d "$cache/work.XXXXXX")
+touch "$work/log"
 trap 'rm -rf "$work"' EXIT
 
 # The packages that NAME depends on and that hold kernel or modules. linux-image-amd64 itself holds nothing; newer
@@ -64,22 +65,29 @@ kernel_packages() {
         grep -E '^linux-(image|modules|binary)-' | sort -u
 }
 
-packages=$(kernel_packages "$package") || true
-if [ -z "$packages" ]; then
-    say "no package lists: updating them"
-    if [ "$(id -u)" -eq 0 ]; then apt-get -q update; else sudo apt-get -q update; fi >&2
-    packages=$(kernel_packages "$package") || die "APT knows no package $package"
-fi
+# Leaves the names in `packages` and the files in $cache/packages.
+get_packages() {
+    local name
+    mapfile -t packages < <(kernel_packages "$package")
+    [ ${#packages[@]} -gt 0 ] || return 1
+    for name in "${packages[@]}"; do
+        say "getting the package $name"
+        (cd "$cache/packages" && apt-get -q download "$name") >"$work/log" 2>&1 || return 1
+    done
+}
+
 mkdir -p "$cache/packages"
-for name in $packages; do
-    say "getting the package $name"
-    (cd "$cache/packages" && apt-get -q download "$name" >"$work/log" 2>&1) ||
-        { cat "$work/log" >&2; die "$name could not be downloaded"; }
+if ! get_packages; then
+    say "the package lists are missing or old: updating them"
+    if [ "$(id -u)" -eq 0 ]; then apt-get -q update; else sudo apt-get -q update; fi >&2
+    get_packages || die "APT has no package ${packages[*]:-$package}: $(cat "$work/log")"
+fi
+for name in "${packages[@]}"; do
     file=$(cd "$cache/packages" && printf '%s\n' "${name}"_*.deb | sort -V | tail -n 1)
     dpkg-deb -x "$cache/packages/$file" "$work/root"
 done
 image=$(find "$work/root/boot" -name 'vmlinuz-*' | sort -V | tail -n 1)
-[ -n "$image" ] || die "no kernel in $packages"
+[ -n "$image" ] || die "no kernel in ${packages[*]}"
 version=${image##*/vmlinuz-}
 
 # A kernel that unpacks itself needs 3 s of emulated CPU time for that; QEMU boots the ELF file inside as well (PVH).
