@@ -40,10 +40,11 @@ class Daemon(Process):
             arguments = login(self.folder) + ['--listen', '127.0.0.1:0']
         for chardev in chardevs:
             arguments += ['--chardev', chardev]
-        # A sanitizer writes to files: whatever a session prints does not hide it.
-        sanitizers = f'log_path={self.folder}/sanitizer:abort_on_error=0'
+        # A sanitizer writes to files, which close() looks for. Sessions inherit these options and little else, so
+        # they also tell whose sessions are left over.
+        sanitizers = f'log_path={self.folder}/sanitizer'
         env = os.environ | {
-            'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals', 'RDPUSB_TEST': str(self.folder),
+            'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals', 'RDPUSB_SESSION': str(find_program('rdpusb-session')),
             'ASAN_OPTIONS': sanitizers, 'LSAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1'}
         super().__init__(name, [find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],
                          env=env, separate_errors=True)
@@ -106,7 +107,7 @@ class Daemon(Process):
             self._check_remains()
 
     def _check_remains(self):
-        left = [pid for pid in _processes_with(f'RDPUSB_TEST={self.folder}'.encode())]
+        left = list(_processes_with(f'ASAN_OPTIONS=log_path={self.folder}/sanitizer'.encode()))
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         if left:
