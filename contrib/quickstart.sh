@@ -50,7 +50,8 @@ END
 if $serve; then
     tell
     echo "Serving on port $port until Ctrl+C."
-    RDPUSB_SESSION=build/server/session/rdpusb-session exec build/server/broker/rdpusbd --listen "0.0.0.0:$port" --state-dir "$state" --user demo \
+    export RDPUSB_SESSION=$PWD/build/server/session/rdpusb-session
+    exec build/server/broker/rdpusbd --listen "0.0.0.0:$port" --state-dir "$state" --user demo \
         --password-file "$state/password" --chardev "unix:$socket"
 fi
 

@@ -44,7 +44,8 @@ class Daemon(Process):
         # they also tell whose sessions are left over.
         sanitizers = f'log_path={self.folder}/sanitizer'
         env = os.environ | {
-            'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals', 'RDPUSB_SESSION': str(find_program('rdpusb-session')),
+            'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals',
+            'RDPUSB_SESSION': str(find_program('rdpusb-session')),
             'ASAN_OPTIONS': sanitizers, 'LSAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1'}
         super().__init__(name, [find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],
                          env=env, separate_errors=True)
