@@ -14,7 +14,7 @@ set -euo pipefail
 
 declare -A PACKAGES=(
     [build]="gcc meson ninja-build pkg-config libglib2.0-dev libglib2.0-bin libusbredirparser-dev freerdp3-dev
-             libwinpr3-dev libssl-dev libsystemd-dev python3-docutils"
+             libwinpr3-dev libssl-dev libsystemd-dev libpango1.0-dev python3-docutils"
     [demo]="freerdp3-x11 xvfb qemu-system-x86 busybox-static cpio kmod xz-utils zstd libusb-1.0-0-dev
             python3"
     [test]="clang llvm libclang-rt-dev freerdp2-x11 usbredirect libusbredirhost-dev valgrind clang-format xauth

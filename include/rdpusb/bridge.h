@@ -39,7 +39,6 @@ typedef enum {
 RDPUSB_EXPORT const char *rdpusb_bridge_state_to_string(RdpusbBridgeState state);
 
 typedef enum {
-    RDPUSB_SPEED_LOW,
     RDPUSB_SPEED_FULL,
     RDPUSB_SPEED_HIGH,
     RDPUSB_SPEED_SUPER,

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The usual arrangement of a scenario: a port of a VM, rdpusbd, a guest; a client joins with its devices."""
+
+import hashlib
+import pathlib
+import random
+import socket
+import sys
+
+import rdp
+from daemon import Daemon
+from gadget import Gadgets, Stick
+from tap import equal
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / 'vm'))
+
+from guest import Guest  # noqa: E402
+
+STICK_BYTES = 8 << 20
+ATTACHED = r'\[(sd[a-z])\] Attached SCSI (removable )?disk'
+UNPLUGGED = r'USB disconnect'
+SEE_SECONDS = 30  # until a guest has configured a device; 3 s on an idle machine
+
+
+def make_image(path, size=STICK_BYTES):
+    """An image in which no two sectors are equal; every image differs from every other."""
+    path.write_bytes(random.Random(str(path)).randbytes(size))
+    return path
+
+
+def free_port():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        return server.getsockname()[1]
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Bench:
+    """A guest with `ports` redirection ports that rdpusbd connects to, on unix sockets."""
+
+    def __init__(self, test, ports=1):
+        self.test = test
+        sockets = [test.folder / f'port{n}' for n in range(ports)]
+        self.guest = test.keep(Guest([f'path={path},server=on,wait=off' for path in sockets])).start()
+        self.daemon = test.keep(Daemon(test.folder, [f'unix:{path}' for path in sockets])).start()
+
+    def stick(self, name='stick.img', size=STICK_BYTES, **options):
+        return Stick(make_image(self.test.folder / name, size), **options)
+
+    def connect(self, program, *devices, name='client', **options):
+        """A client with these devices. Its gadgets are its attribute `gadgets`."""
+        gadgets = Gadgets(self.test.folder / name, *devices)
+        client = rdp.Client(self.test.folder, program, self.daemon.port, gadgets, name=name, **options)
+        client.gadgets = gadgets
+        return self.test.keep(client)
+
+
+def wait_disk(guest, since=0):
+    """Waits for a stick; returns its device file."""
+    return '/dev/' + guest.console.wait(ATTACHED, SEE_SECONDS, since)[1]
+
+
+def check_read(guest, disk, image, seconds=60):
+    """Every byte of the stick, read past the guest's caches."""
+    output = guest.check(f'echo 3 >/proc/sys/vm/drop_caches; blockdev --getsize64 {disk}; sha256sum {disk}', seconds)
+    size, checksum = output.split()[:2]
+    equal(int(size), image.stat().st_size, 'size of the stick in the guest')
+    equal(checksum, digest(image), 'checksum of the stick in the guest')
+
+
+def check_write(guest, disk, image, seconds=60):
+    """Writes pieces of odd places and lengths; the image changes there and nowhere else."""
+    expected = bytearray(image.read_bytes())
+    commands = ['set -e']
+    for sector, count in ((0, 1), (3, 240), (1000, 241), (len(expected) // 512 - 1, 1)):
+        value = 'abcdefgh'[count % 8]
+        commands.append(f"head -c {count * 512} /dev/zero | tr '\\0' {value} | "
+                        f'dd of={disk} bs=512 seek={sector} iflag=fullblock conv=fsync,notrunc 2>/dev/null')
+        expected[sector * 512:(sector + count) * 512] = value.encode() * (count * 512)
+    guest.check('; '.join(commands) + '; sync', seconds)
+    equal(digest(image), hashlib.sha256(expected).hexdigest(), 'checksum of the image after writing')
+
+
+def begin_long_read(guest, disk):
+    """Starts to read the stick; returns the command when the reading goes on."""
+    command = guest.begin(f'exec 3<{disk}; dd bs=64k count=8 iflag=fullblock <&3 >/dev/null 2>&1; echo; '
+                          'dd bs=64k <&3 >/dev/null', 60)
+    command.read(1, 30)
+    return command

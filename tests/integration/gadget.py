@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Emulated USB devices for a program that uses libusb; see ../gadgets/README.md."""
+
+import os
+import pathlib
+import socket
+
+from daemon import BUILD
+from process import Failure
+
+
+class Stick:
+    kind = 'storage'
+
+    def __init__(self, image, usb_id='1234:0001', **options):
+        self.image = pathlib.Path(image)
+        self.id = usb_id
+        self.options = {'image': image, 'id': usb_id, **options}
+
+
+class Keyboard:
+    kind = 'keyboard'
+
+    def __init__(self, usb_id='1234:0002', **options):
+        self.id = usb_id
+        self.options = {'id': usb_id, **options}
+
+
+class Gadgets:
+    """The devices of one program: an environment to start it with, and their control socket. The n-th is number n."""
+
+    def __init__(self, folder, *devices):
+        folder.mkdir(exist_ok=True)
+        self._control = folder / 'gadgets'
+        self.ids = list(dict.fromkeys(device.id for device in devices))
+        libraries = [path for path in BUILD.rglob('*rdpusb-gadgets*.so') if path.is_file()]
+        if len(libraries) != 1:
+            raise Failure(f'{BUILD} has {len(libraries)} gadget libraries; set RDPUSB_BUILD to the build folder')
+        self.environment = os.environ | {
+            'LD_PRELOAD': str(libraries[0]),
+            'RDPUSB_GADGETS': ';'.join(
+                ','.join([device.kind, *(f'{key}={value}' for key, value in device.options.items())])
+                for device in devices),
+            'RDPUSB_GADGETS_CONTROL': str(self._control)}
+
+    def command(self, line, timeout=10):
+        """Sends a line to the control socket; returns the answer."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(timeout)
+            control.connect(str(self._control))
+            control.sendall(line.encode() + b'\n')
+            answer = control.makefile().readline().strip()
+        if not answer.startswith('ok'):
+            raise Failure(f'the gadgets answer {line!r} with {answer!r}')
+        return answer[2:].strip()
+
+    def plug(self, number):
+        self.command(f'plug {number + 1}')
+
+    def unplug(self, number):
+        self.command(f'unplug {number + 1}')
+
+    def type(self, number, text):
+        self.command(f'type {number + 1} ' + text.encode('unicode_escape').decode())

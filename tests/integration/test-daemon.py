@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""rdpusbd as a service: who gets in, how it ends, and what it says when it cannot serve."""
+
+import re
+import signal
+import socket
+import stat
+
+import rdp
+from bench import Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, wait_disk
+from daemon import END_SECONDS, Daemon, login
+from tap import equal, expect, main, scenario
+
+
+def refused(test, status, pattern, arguments):
+    """rdpusbd has to end with this status and to say this."""
+    daemon = test.keep(Daemon(test.folder, arguments=arguments))
+    equal(daemon.wait(10), status, f'exit status of rdpusbd {" ".join(arguments)}')
+    expect(re.search(pattern, daemon.errors.text()), f'no {pattern!r} in: {daemon.errors.text()}')
+    equal(daemon.log.text(), '', 'standard output')
+
+
+@scenario('a wrong password is refused before any channel opens', each=rdp.CLIENTS)
+def wrong_password(test, program):
+    daemon = test.keep(Daemon(test.folder)).start()
+    before = daemon.descriptors()
+    for user, password in (('alice', 'wrong'), ('mallory', 'correct horse'), ('alice', '')):
+        mark = daemon.errors.mark()
+        client = test.keep(rdp.Client(test.folder, program, daemon.port, user=user, password=password))
+        expect(client.wait(20) != 0, 'the client was let in')
+        daemon.errors.wait(rf'(?i){user}.*(password|refused|denied)|(password|refused|denied).*{user}', 5, mark)
+        expect('URBDRC' not in daemon.errors.text(mark), 'a channel was opened')
+    daemon.wait_descriptors(before)
+
+
+@scenario('the screen shows the user and the devices', each=rdp.CLIENTS)
+def screen(test, program):
+    bench = Bench(test)
+    bench.connect(program, bench.stick())
+    wait_disk(bench.guest)
+    colours = rdp.colours()
+    expect(len(colours) > 1, 'the screen is empty')
+    background = max(colours.values())
+    expect(sum(colours.values()) - background > 500, 'the screen has hardly anything on it')
+
+
+@scenario('SIGTERM ends everything within two seconds', each=rdp.CLIENTS)
+def terminate(test, program):
+    bench = Bench(test)
+    client = bench.connect(program, bench.stick(size=64 << 20))
+    begin_long_read(bench.guest, wait_disk(bench.guest))
+    sessions = bench.daemon.sessions()
+    mark = bench.guest.console.mark()
+    bench.daemon.signal(signal.SIGTERM)
+    equal(bench.daemon.wait(END_SECONDS), 0, 'exit status')
+    for session in sessions:
+        bench.daemon.wait_session_ends(session, timeout=0)
+    bench.guest.console.wait(UNPLUGGED, SEE_SECONDS, mark)
+    client.wait(20)
+
+
+@scenario('SIGINT ends an idle daemon')
+def interrupt(test):
+    daemon = test.keep(Daemon(test.folder)).start()
+    daemon.signal(signal.SIGINT)
+    equal(daemon.wait(END_SECONDS), 0, 'exit status')
+
+
+@scenario('a certificate is made once and kept')
+def certificate(test):
+    contents = []
+    for _ in range(2):
+        daemon = test.keep(Daemon(test.folder)).start()
+        files = sorted(path for path in (daemon.folder / 'state').rglob('*') if path.is_file())
+        contents.append({path: path.read_bytes() for path in files})
+        keys = [path for path in files if b'PRIVATE KEY' in path.read_bytes()]
+        equal(len(keys), 1, 'number of private keys')
+        equal(stat.S_IMODE(keys[0].stat().st_mode), 0o600, 'mode of the private key')
+        daemon.close()
+    equal(contents[0], contents[1], 'state folder')
+
+
+@scenario('bad options and configuration lines end with 2 and their place')
+def usage(test):
+    config = test.folder / 'rdpusbd.conf'
+    refused(test, 2, 'no-such-option', ['--no-such-option'])
+    refused(test, 2, 'nonsense:1', ['--chardev', 'nonsense:1'])
+    refused(test, 2, 'nowhere', ['--listen', 'nowhere'])
+    refused(test, 2, 'loud', ['--log-level', 'loud'])
+    config.write_text('# comment\n[rdpusbd]\nthis is no setting\n')
+    refused(test, 2, re.escape(f'{config}:3'), ['--config', str(config)])
+
+
+@scenario('what it cannot use ends it with 1, named')
+def cannot_serve(test):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        address = '127.0.0.1:%d' % taken.getsockname()[1]
+        refused(test, 1, re.escape(address), login(test.folder) + ['--listen', address])
+    missing = str(test.folder / 'missing.pem')
+    refused(test, 1, re.escape(missing),
+            login(test.folder) + ['--listen', '127.0.0.1:0', '--certificate', missing, '--private-key', missing])
+
+
+main()

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job.h"
+#include "oneshot.h"
+
+static const struct {
+    uint32_t (*start)(Device *device, Job *job);
+    void (*completed)(Device *device, Job *job, const RdpusbDeviceEvent *event);
+} types[] = {
+    [JOB_CONTROL] = {control_start, control_completed},
+    [JOB_CLEAR_HALT] = {reset_pipe_start, clear_halt_completed},
+    [JOB_RESET_STREAM] = {reset_pipe_start, reset_stream_completed},
+    [JOB_SET_CONFIGURATION] = {set_configuration_start, set_configuration_completed},
+    [JOB_SELECT_DEFAULT] = {select_default_start, select_default_completed},
+    [JOB_SET_ALT_SETTING] = {set_alt_setting_start, set_alt_setting_completed},
+    [JOB_READ] = {read_start, read_completed},
+};
+
+static bool is_of_guest(JobType type)
+{
+    return type == JOB_CONTROL || type == JOB_CLEAR_HALT || type == JOB_SET_CONFIGURATION ||
+           type == JOB_SET_ALT_SETTING;
+}
+
+Job *job_new(JobType type, uint64_t id)
+{
+    Job *job = g_new0(Job, 1);
+    job->request.owner = REQUEST_JOB;
+    job->type = type;
+    job->id = id;
+    job->answered = !is_of_guest(type);
+    return job;
+}
+
+void job_free(Job *job)
+{
+    if (!job)
+        return;
+    g_clear_pointer(&job->data, g_bytes_unref);
+    g_free(job);
+}
+
+uint32_t jobs_held(const Device *device)
+{
+    uint32_t held = device->running ? device->running->hold : 0;
+    for (GList *link = device->jobs.head; link; link = link->next)
+        held |= ((Job *) link->data)->hold;
+    return held;
+}
+
+/* Calls the endpoints back from the client; true when nothing of them is there. */
+static bool endpoints_are_idle(Device *device, uint32_t slots)
+{
+    bool idle = true;
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
+        Endpoint *endpoint = &device->endpoints[slot];
+        if ((slots & 1u << slot) == 0 || endpoint->at_client == 0)
+            continue;
+        endpoint_recall(device, endpoint);
+        idle = false;
+    }
+    return idle;
+}
+
+void jobs_run(Device *device)
+{
+    Job *job;
+    while (!device->running && device->state != DEVICE_GONE &&
+           (job = g_queue_peek_head(&device->jobs)) && endpoints_are_idle(device, job->hold)) {
+        g_queue_pop_head(&device->jobs);
+        device->running = job;
+        job->request.id = types[job->type].start(device, job);
+        if (job->request.id != 0)
+            return;
+        device->running = NULL;
+        job_answer(device, job, DEVICE_IOERROR, NULL, 0); /* unless it was answered in start */
+        job_free(job);
+    }
+}
+
+void jobs_push(Device *device, Job *job)
+{
+    if (!job->answered)
+        device->guest_requests++;
+    g_queue_push_tail(&device->jobs, job);
+    jobs_run(device);
+}
+
+void job_completed(Device *device, Job *job, const RdpusbDeviceEvent *event)
+{
+    device->running = NULL;
+    if (event->status != RDPUSB_STATUS_GONE)
+        types[job->type].completed(device, job, event);
+    job_free(job);
+}
+
+void job_answer(Device *device, Job *job, DeviceStatus status, const uint8_t *data, size_t size)
+{
+    if (job->answered)
+        return;
+    job->answered = true;
+    device->guest_requests--;
+
+    Answer *answer;
+    switch (job->type) {
+    case JOB_CONTROL:
+    case JOB_CLEAR_HALT:
+        answer = device_answer(device, ANSWER_CONTROL, job->id, status);
+        /* In a CLEAR_HALT, job->endpoint is the one that is halted. */
+        answer->endpoint = job->type == JOB_CLEAR_HALT ? 0 : job->endpoint;
+        answer->setup = job->setup;
+        answer->length = status == DEVICE_SUCCESS ? size : 0;
+        answer->data = answer->length ? data : NULL;
+        break;
+    case JOB_SET_CONFIGURATION:
+        answer = device_answer(device, ANSWER_CONFIGURATION_STATUS, job->id, status);
+        answer->configuration = device->configuration ? device->configuration->value : 0;
+        break;
+    case JOB_SET_ALT_SETTING:
+        answer = device_answer(device, ANSWER_ALT_SETTING_STATUS, job->id, status);
+        answer->interface = job->interface;
+        answer->alternate = device->alternates[job->interface % USB_MAX_INTERFACES];
+        break;
+    case JOB_RESET_STREAM:
+    case JOB_SELECT_DEFAULT:
+    case JOB_READ: break; /* never unanswered */
+    }
+}
+
+void jobs_cancel(Device *device, bool answer)
+{
+    for (GList *link = device->jobs.head, *next; link; link = next) {
+        Job *job = link->data;
+        next = link->next;
+        if (!is_of_guest(job->type))
+            continue;
+        if (answer)
+            job_answer(device, job, DEVICE_CANCELLED, NULL, 0);
+        else if (!job->answered)
+            device->guest_requests--;
+        g_queue_delete_link(&device->jobs, link);
+        job_free(job);
+    }
+    if (device->running && !device->running->answered) {
+        if (answer) {
+            job_answer(device, device->running, DEVICE_CANCELLED, NULL, 0);
+        } else {
+            device->running->answered = true;
+            device->guest_requests--;
+        }
+    }
+}
+
+bool jobs_cancel_id(Device *device, uint64_t id)
+{
+    if (device->running && !device->running->answered && device->running->id == id) {
+        job_answer(device, device->running, DEVICE_CANCELLED, NULL, 0);
+        return true;
+    }
+    for (GList *link = device->jobs.head; link; link = link->next) {
+        Job *job = link->data;
+        if (job->answered || job->id != id)
+            continue;
+        job_answer(device, job, DEVICE_CANCELLED, NULL, 0);
+        g_queue_delete_link(&device->jobs, link);
+        job_free(job);
+        return true;
+    }
+    return false;
+}
+
+void job_reset_stream(Device *device, Endpoint *endpoint)
+{
+    Job *job = job_new(JOB_RESET_STREAM, 0);
+    job->endpoint = endpoint->address;
+    job->hold = 1u << ENDPOINT_SLOT(endpoint->address);
+    jobs_push(device, job);
+}

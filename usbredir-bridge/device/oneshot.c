@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "oneshot.h"
+#include "job.h"
+
+#include <string.h>
+
+/* What one device has at the client at a time, unless a single transfer is larger. Linux clients
+ * share 16 MiB of usbfs memory among all devices, and FreeRDP never completes what exceeds it. */
+#define WINDOW_BYTES (4 * 1024 * 1024)
+
+bool endpoint_is_held(const Device *device, const Endpoint *endpoint)
+{
+    return endpoint->recalling || endpoint->zombies > 0 ||
+           (jobs_held(device) & 1u << (endpoint - device->endpoints)) != 0;
+}
+
+bool transfer_send(Device *device, Transfer *transfer)
+{
+    uint32_t size = transfer->length - transfer->done;
+    if (device->bytes_at_client > 0 && device->bytes_at_client + size > WINDOW_BYTES)
+        return false;
+    if (!rdpusb_device_channel_can_submit(device->channel, size))
+        return false;
+
+    uint32_t handle = transfer->endpoint->pipe_handle;
+    if (transfer->in) {
+        transfer->request.id =
+            rdpusb_device_channel_transfer_in(device->channel, handle, size, transfer);
+    } else {
+        const uint8_t *data = transfer->out ? g_bytes_get_data(transfer->out, NULL) : NULL;
+        transfer->request.id = rdpusb_device_channel_transfer_out(
+            device->channel, handle, size ? data + transfer->done : NULL, size, transfer);
+    }
+    if (transfer->request.id == 0)
+        return false;
+    transfer->asked = size;
+    transfer->endpoint->at_client++;
+    device->bytes_at_client += size;
+    device->dirty = device->used_since_reset = true;
+    return true;
+}
+
+void oneshot_dispatch(Device *device, Endpoint *endpoint)
+{
+    if (endpoint_is_held(device, endpoint))
+        return;
+    for (GList *link = endpoint->transfers.head; link; link = link->next) {
+        Transfer *transfer = link->data;
+        if (!transfer->complete && transfer->request.id == 0 && !transfer_send(device, transfer))
+            return;
+    }
+}
+
+void oneshot_submit(Device *device, Transfer *transfer)
+{
+    device->guest_requests++;
+    device->guest_bytes += transfer->out ? transfer->length : 0;
+    g_queue_push_tail(&transfer->endpoint->transfers, transfer);
+    oneshot_dispatch(device, transfer->endpoint);
+}
+
+/* ---- Answers ---- */
+
+static void answer(Device *device, Transfer *transfer)
+{
+    AnswerType type = transfer->kind == TRANSFER_BULK ? ANSWER_BULK : ANSWER_INTERRUPT_OUT;
+    Answer *a = device_answer(device, type, transfer->id, transfer->status);
+    a->endpoint = transfer->endpoint->address;
+    a->stream_id = transfer->stream_id;
+    a->length = transfer->status == DEVICE_SUCCESS ? transfer->done : 0;
+    if (!transfer->in || a->length == 0)
+        return;
+    if (transfer->kept) {
+        a->hold = g_byte_array_free_to_bytes(g_steal_pointer(&transfer->kept));
+        a->data = g_bytes_get_data(a->hold, NULL);
+    } else {
+        a->data = transfer->view;
+    }
+}
+
+static void account_answered(Device *device, const Transfer *transfer)
+{
+    device->guest_requests--;
+    device->guest_bytes -= transfer->out ? transfer->length : 0;
+}
+
+static void flush(Device *device, Endpoint *endpoint)
+{
+    Transfer *transfer;
+    while ((transfer = g_queue_peek_head(&endpoint->transfers)) && transfer->complete) {
+        g_queue_pop_head(&endpoint->transfers);
+        answer(device, transfer);
+        account_answered(device, transfer);
+        transfer_free(transfer);
+    }
+}
+
+/* ---- Completions ---- */
+
+static bool is_final(RdpusbStatus status)
+{
+    return status != RDPUSB_STATUS_TIMEOUT && status != RDPUSB_STATUS_CANCELLED;
+}
+
+static void keep(GByteArray **array, const uint8_t *data, size_t size)
+{
+    if (!*array)
+        *array = g_byte_array_sized_new(size);
+    g_byte_array_append(*array, data, size);
+}
+
+static void complete(Transfer *transfer, DeviceStatus status)
+{
+    transfer->complete = true;
+    transfer->status = status;
+}
+
+/* The usual case: a result, and nothing that came back before it. The bytes are passed on as they
+ * lie in the client's message if it is this transfer's turn. */
+static void finish(Transfer *transfer, const RdpusbDeviceEvent *event)
+{
+    bool success = event->status == RDPUSB_STATUS_SUCCESS;
+    size_t size = success ? MIN(event->size, transfer->asked) : 0;
+    bool turn = g_queue_peek_head(&transfer->endpoint->transfers) == transfer;
+    if (transfer->in && size > 0 && turn && !transfer->kept)
+        transfer->view = event->data;
+    else if (transfer->in && size > 0)
+        keep(&transfer->kept, event->data, size);
+    transfer->done += size;
+    complete(transfer, device_status_from_client(event->status, transfer->in));
+}
+
+static void keep_round(Transfer *transfer, const RdpusbDeviceEvent *event)
+{
+    size_t size = MIN(event->size, transfer->asked);
+    transfer->returned = true;
+    transfer->round_status = event->status;
+    transfer->round_size = size;
+    if (transfer->in && size > 0)
+        keep(&transfer->round, event->data, size);
+}
+
+static GList *next_incomplete(GList *link)
+{
+    while (link && ((Transfer *) link->data)->complete)
+        link = link->next;
+    return link;
+}
+
+/* Bytes of one round go to the transfer whose turn it is, and on to the next when that is full; a
+ * short packet or an error ends the one that it falls into. */
+static GList *pour(Transfer *source, GList *target)
+{
+    const uint8_t *data = source->round ? source->round->data : NULL;
+    size_t left = source->in ? source->round_size : 0;
+    RdpusbStatus status = source->round_status;
+    bool success = status == RDPUSB_STATUS_SUCCESS;
+    bool failed = is_final(status) && !success;
+    bool ends =
+        success ? left < source->asked : left % MAX(source->endpoint->max_packet_size, 1) != 0;
+
+    while (target && left > 0) {
+        Transfer *transfer = target->data;
+        uint32_t n = MIN(left, transfer->length - transfer->done);
+        keep(&transfer->kept, data, n);
+        transfer->done += n;
+        data += n;
+        left -= n;
+        if (transfer->done == transfer->length) {
+            complete(transfer, DEVICE_SUCCESS);
+            target = next_incomplete(target);
+            ends = ends && left > 0;
+        }
+    }
+    if (target && (ends || failed)) {
+        Transfer *transfer = target->data;
+        complete(transfer, failed ? device_status_from_client(status, true) : DEVICE_SUCCESS);
+        target = next_incomplete(target);
+    }
+    g_clear_pointer(&source->round, g_byte_array_unref);
+    return target;
+}
+
+static void settle_in(Endpoint *endpoint)
+{
+    GList *target = next_incomplete(endpoint->transfers.head);
+    for (GList *link = endpoint->transfers.head; link; link = link->next) {
+        Transfer *source = link->data;
+        if (!source->returned)
+            continue;
+        source->returned = false;
+        target = pour(source, target);
+    }
+}
+
+/* OUT bytes cannot be moved to another transfer. If the device took some of a later transfer while
+ * an earlier one is unfinished, the order is lost: the earlier one fails, with a stall, so that
+ * the guest's driver recovers the device. */
+static void settle_out(Endpoint *endpoint)
+{
+    Transfer *unfinished = NULL;
+    for (GList *link = endpoint->transfers.head; link; link = link->next) {
+        Transfer *transfer = link->data;
+        if (!transfer->returned)
+            continue;
+        transfer->returned = false;
+        transfer->done += transfer->round_size;
+        if (unfinished && transfer->round_size > 0) {
+            complete(unfinished, DEVICE_STALL);
+            unfinished = NULL;
+        }
+        if (is_final(transfer->round_status))
+            complete(transfer, device_status_from_client(transfer->round_status, false));
+        else if (transfer->length > 0 && transfer->done == transfer->length)
+            complete(transfer, DEVICE_SUCCESS);
+        else if (!unfinished)
+            unfinished = transfer;
+    }
+}
+
+static void settle(Endpoint *endpoint)
+{
+    if (!endpoint->recalling || endpoint->at_client > 0)
+        return;
+    endpoint->recalling = false;
+    if (endpoint->address & 0x80)
+        settle_in(endpoint);
+    else
+        settle_out(endpoint);
+}
+
+bool transfer_returned(Device *device, Transfer *transfer)
+{
+    transfer->request.id = 0;
+    transfer->endpoint->at_client--;
+    device->bytes_at_client -= transfer->asked;
+    if (!transfer->zombie)
+        return true;
+    transfer->endpoint->zombies--;
+    transfer_free(transfer);
+    return false;
+}
+
+void oneshot_completed(Device *device, Transfer *transfer, const RdpusbDeviceEvent *event)
+{
+    Endpoint *endpoint = transfer->endpoint;
+    if (transfer_returned(device, transfer)) {
+        if (!endpoint->recalling && is_final(event->status)) {
+            finish(transfer, event);
+        } else {
+            keep_round(transfer, event);
+            endpoint_recall(device, endpoint);
+            endpoint->recalling = true;
+        }
+    }
+    settle(endpoint);
+    flush(device, endpoint);
+}
+
+/* ---- Cancelling ---- */
+
+void transfer_cancel(Device *device, Transfer *transfer, bool with_answer)
+{
+    g_queue_remove(&transfer->endpoint->transfers, transfer);
+    if (transfer->kind != TRANSFER_STREAM) {
+        complete(transfer, DEVICE_CANCELLED);
+        if (with_answer)
+            answer(device, transfer);
+        account_answered(device, transfer);
+    }
+    if (transfer->request.id == 0) {
+        transfer_free(transfer);
+        return;
+    }
+    transfer->zombie = true;
+    transfer->endpoint->zombies++;
+    rdpusb_device_channel_cancel(device->channel, transfer->request.id, device->now);
+}
+
+void endpoint_cancel(Device *device, Endpoint *endpoint, bool with_answer)
+{
+    Transfer *transfer;
+    while ((transfer = g_queue_peek_head(&endpoint->transfers)))
+        transfer_cancel(device, transfer, with_answer);
+    settle(endpoint);
+}
+
+void endpoint_recall(Device *device, Endpoint *endpoint)
+{
+    if (endpoint->at_client == endpoint->zombies)
+        return;
+    endpoint->recalling = true;
+    for (GList *link = endpoint->transfers.head; link; link = link->next) {
+        Transfer *transfer = link->data;
+        if (transfer->request.id)
+            rdpusb_device_channel_cancel(device->channel, transfer->request.id, device->now);
+    }
+}
