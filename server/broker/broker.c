@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "broker.h"
+
+#include <unistd.h>
+
+#include "listener.h"
+
+/* The daemon ends within two seconds; sessions get most of them. */
+#define CLOSE_MILLISECONDS 1500
+
+struct Broker {
+    const ConnectionContext *context;
+    Listener *listener;
+    GHashTable *connections; /* set of Connection */
+    unsigned turned_away;    /* since the limit was reached */
+    void (*closed)(void *owner);
+    void *closed_owner;
+    guint close_deadline; /* source */
+};
+
+static void connection_destroy(gpointer connection)
+{
+    connection_free(connection);
+}
+
+static gboolean on_closed(gpointer data)
+{
+    Broker *broker = data;
+    broker->close_deadline = 0;
+    broker->closed(broker->closed_owner);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_connection_ended(void *owner, Connection *connection)
+{
+    Broker *broker = owner;
+    g_hash_table_remove(broker->connections, connection);
+    if (broker->turned_away > 0)
+        g_warning("turned %u connections away while there were as many as max-connections allows",
+                  broker->turned_away);
+    broker->turned_away = 0;
+    if (broker->closed && g_hash_table_size(broker->connections) == 0) {
+        g_clear_handle_id(&broker->close_deadline, g_source_remove);
+        broker->close_deadline = g_idle_add(on_closed, broker);
+    }
+}
+
+/* Logged for the first: a flood of connections must not become a flood of lines. */
+static void turn_away(Broker *broker, int client, const char *peer)
+{
+    close(client);
+    if (broker->turned_away++ == 0)
+        g_warning("connection from %s turned away: there are as many as max-connections allows",
+                  peer);
+}
+
+static void on_accepted(void *owner, int client, const char *peer)
+{
+    Broker *broker = owner;
+    if (g_hash_table_size(broker->connections) >= broker->context->config->limits.max_connections) {
+        turn_away(broker, client, peer);
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    Connection *connection =
+        connection_new(broker->context, client, peer, on_connection_ended, broker, &error);
+    if (connection)
+        g_hash_table_add(broker->connections, connection);
+    else
+        g_warning("connection from %s dropped: no session process: %s", peer, error->message);
+}
+
+Broker *broker_new(const ConnectionContext *context)
+{
+    Broker *broker = g_new0(Broker, 1);
+    broker->context = context;
+    broker->connections = g_hash_table_new_full(NULL, NULL, connection_destroy, NULL);
+    return broker;
+}
+
+void broker_free(Broker *broker)
+{
+    if (!broker)
+        return;
+    g_clear_handle_id(&broker->close_deadline, g_source_remove);
+    listener_free(broker->listener);
+    g_hash_table_unref(broker->connections);
+    g_free(broker);
+}
+
+bool broker_open(Broker *broker, GError **error)
+{
+    broker->listener = listener_new(on_accepted, broker);
+    if (!listener_open(broker->listener, broker->context->config->listen, error))
+        return false;
+    listener_print(broker->listener);
+    return true;
+}
+
+static gboolean on_close_deadline(gpointer data)
+{
+    Broker *broker = data;
+    GHashTableIter iterator;
+    gpointer connection;
+    broker->close_deadline = 0;
+    g_warning("killing %u sessions that did not end in time",
+              g_hash_table_size(broker->connections));
+    g_hash_table_iter_init(&iterator, broker->connections);
+    while (g_hash_table_iter_next(&iterator, &connection, NULL))
+        connection_kill(connection);
+    return G_SOURCE_REMOVE;
+}
+
+void broker_close(Broker *broker, void (*closed)(void *owner), void *owner)
+{
+    GHashTableIter iterator;
+    gpointer connection;
+    g_clear_pointer(&broker->listener, listener_free);
+    broker->closed = closed;
+    broker->closed_owner = owner;
+    g_hash_table_iter_init(&iterator, broker->connections);
+    while (g_hash_table_iter_next(&iterator, &connection, NULL))
+        connection_disconnect(connection, "the server is stopping");
+    if (g_hash_table_size(broker->connections) == 0)
+        broker->close_deadline = g_idle_add(on_closed, broker);
+    else
+        broker->close_deadline = g_timeout_add(CLOSE_MILLISECONDS, on_close_deadline, broker);
+}

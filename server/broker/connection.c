@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "connection.h"
+
+#include <unistd.h>
+
+#include "link.h"
+#include "log.h"
+#include "session-process.h"
+
+#define MAX_LOGIN_ATTEMPTS    3
+#define MAX_DESCRIPTION_BYTES 16384
+/* How long a session may take to end after the link is gone or it was told to disconnect. */
+#define END_SECONDS 3
+
+struct Connection {
+    const ConnectionContext *context;
+    ConnectionEnded ended;
+    void *owner;
+    char *peer;
+    SessionProcess *process;
+    Link *link;
+    bool configured;
+    unsigned attempts;
+    char *user;          /* quoted for the log; NULL before login */
+    GHashTable *devices; /* number -> Device; numbers are the session's own */
+    guint deadline;      /* source: of the login, later of the end */
+};
+
+typedef struct {
+    Connection *connection;
+    guint32 number;
+    char *label; /* for the log */
+    PortClaim *claim;
+} Device;
+
+/* ---- Its end ---- */
+
+static gboolean on_end_deadline(gpointer data)
+{
+    Connection *connection = data;
+    connection->deadline = 0;
+    g_warning("connection from %s: session process %s does not end, killing it", connection->peer,
+              session_process_id(connection->process));
+    connection_kill(connection);
+    return G_SOURCE_REMOVE;
+}
+
+static void expect_end(Connection *connection)
+{
+    g_clear_handle_id(&connection->deadline, g_source_remove);
+    connection->deadline = g_timeout_add_seconds(END_SECONDS, on_end_deadline, connection);
+}
+
+void connection_kill(Connection *connection)
+{
+    session_process_kill(connection->process);
+}
+
+void connection_disconnect(Connection *connection, const char *reason)
+{
+    if (link_disconnect(connection->link, reason))
+        expect_end(connection);
+    else
+        connection_kill(connection);
+}
+
+static void on_process_ended(void *owner, const char *reason, bool failed)
+{
+    Connection *connection = owner;
+    g_hash_table_remove_all(connection->devices);
+    g_log(G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE,
+          "connection from %s ended: session process %s", connection->peer, reason);
+    connection->ended(connection->owner, connection);
+}
+
+static void on_link_closed(void *owner, const char *reason)
+{
+    Connection *connection = owner;
+    g_debug("connection from %s: link closed: %s", connection->peer, reason);
+    expect_end(connection);
+}
+
+static gboolean on_login_deadline(gpointer data)
+{
+    Connection *connection = data;
+    connection->deadline = 0;
+    g_warning("connection from %s: nobody logged in within %" G_GUINT64_FORMAT " s",
+              connection->peer, connection->context->config->limits.login_seconds);
+    connection_disconnect(connection, "nobody logged in in time");
+    return G_SOURCE_REMOVE;
+}
+
+/* ---- Calls of the session: settings and login ---- */
+
+static bool deny(GError **error, const char *reason)
+{
+    g_set_error_literal(error, LINK_ERROR, LINK_ERROR_DENIED, reason);
+    return false;
+}
+
+/* A call that a sound session does not make. */
+static bool invalid(Connection *connection, GError **error, const char *reason)
+{
+    g_warning("connection from %s: refused a call of the session: %s", connection->peer, reason);
+    g_set_error_literal(error, LINK_ERROR, LINK_ERROR_INVALID, reason);
+    return false;
+}
+
+static GVariant *on_configure(void *owner, GError **error)
+{
+    Connection *connection = owner;
+    const Config *config = connection->context->config;
+    const Certificate *certificate = connection->context->certificate;
+    if (connection->configured) {
+        invalid(connection, error, "Configure for the second time");
+        return NULL;
+    }
+    connection->configured = true;
+    g_auto(GVariantDict) settings = G_VARIANT_DICT_INIT(NULL);
+    g_variant_dict_insert(&settings, "peer", "s", connection->peer);
+    g_variant_dict_insert(&settings, "certificate", "s", certificate->certificate);
+    g_variant_dict_insert(&settings, "private-key", "s", certificate->private_key);
+    g_variant_dict_insert(&settings, "max-device-channels", "u",
+                          (guint32) config->limits.max_device_channels);
+    g_variant_dict_insert(&settings, "max-requests", "u", (guint32) config->limits.max_requests);
+    g_variant_dict_insert(&settings, "max-bytes-in-flight", "t",
+                          config->limits.max_bytes_in_flight);
+    g_variant_dict_insert(&settings, "max-descriptor-bytes", "t",
+                          config->limits.max_descriptor_bytes);
+    g_variant_dict_insert(&settings, "log-level", "s",
+                          log_level_to_string(config_log_level(config)));
+    return g_variant_dict_end(&settings);
+}
+
+/* The domain is what the client's user typed or its computer added: there is one user here, and no
+ * domain. */
+static bool on_authenticate(void *owner, const char *user, const char *domain, const char *password,
+                            GError **error)
+{
+    Connection *connection = owner;
+    if (!connection->configured || connection->user)
+        return invalid(connection, error, "Authenticate before Configure or after a login");
+    if (connection->attempts >= MAX_LOGIN_ATTEMPTS)
+        return invalid(connection, error, "Authenticate after too many attempts");
+    g_autofree char *quoted = log_quote(user);
+    if (!credentials_match(connection->context->credentials, user, password)) {
+        g_warning("login of user %s from %s refused: wrong user or password", quoted,
+                  connection->peer);
+        if (++connection->attempts == MAX_LOGIN_ATTEMPTS)
+            connection_disconnect(connection, "too many wrong passwords");
+        return deny(error, "wrong user or password");
+    }
+    g_message("login of user %s from %s accepted", quoted, connection->peer);
+    connection->user = g_steal_pointer(&quoted);
+    g_clear_handle_id(&connection->deadline, g_source_remove);
+    return true;
+}
+
+/* ---- Calls of the session: devices ---- */
+
+static void device_free(gpointer data)
+{
+    Device *device = data;
+    port_claim_free(device->claim);
+    g_free(device->label);
+    g_free(device);
+}
+
+static void on_device_connected(void *owner, const char *port, int stream)
+{
+    Device *device = owner;
+    g_message("%s attached to port %s", device->label, port);
+    if (!link_connect(device->connection->link, device->number, port, stream))
+        g_debug("%s: its session is ending", device->label);
+}
+
+static void on_device_waiting(void *owner, const char *reason)
+{
+    Device *device = owner;
+    g_message("%s waits: %s", device->label, reason);
+    link_waiting(device->connection->link, device->number, reason);
+}
+
+static const PortClaimEvents claim_events = {on_device_connected, on_device_waiting};
+
+/* NULL when the description lacks what a device must have. */
+static char *device_label(const Connection *connection, GVariant *description)
+{
+    guint16 vendor, product;
+    const char *name = "", *serial = "";
+    if (!g_variant_lookup(description, "vendor", "q", &vendor) ||
+        !g_variant_lookup(description, "product", "q", &product))
+        return NULL;
+    g_variant_lookup(description, "name", "&s", &name);
+    g_variant_lookup(description, "serial", "&s", &serial);
+    g_autofree char *quoted_name = log_quote(name);
+    g_autofree char *quoted_serial = log_quote(serial);
+    return g_strdup_printf("device %04x:%04x %s serial %s of user %s", vendor, product, quoted_name,
+                           quoted_serial, connection->user);
+}
+
+static bool on_attach(void *owner, guint32 number, GVariant *description, GError **error)
+{
+    Connection *connection = owner;
+    if (!connection->user)
+        return invalid(connection, error, "Attach before the login");
+    if (g_hash_table_contains(connection->devices, GUINT_TO_POINTER(number)))
+        return invalid(connection, error, "Attach of a device that is attached");
+    if (g_hash_table_size(connection->devices) >=
+        connection->context->config->limits.max_device_channels)
+        return deny(error, "too many devices: see max-device-channels in rdpusbd.conf(5)");
+    g_autofree char *label = g_variant_get_size(description) <= MAX_DESCRIPTION_BYTES
+                                 ? device_label(connection, description)
+                                 : NULL;
+    if (!label)
+        return invalid(connection, error, "Attach with a description that is none");
+    Device *device = g_new0(Device, 1);
+    device->connection = connection;
+    device->number = number;
+    device->label = g_steal_pointer(&label);
+    device->claim = port_claim_new(connection->context->ports, &claim_events, device);
+    g_hash_table_insert(connection->devices, GUINT_TO_POINTER(number), device);
+    return true;
+}
+
+static Device *find_device(Connection *connection, guint32 number, GError **error)
+{
+    Device *device = g_hash_table_lookup(connection->devices, GUINT_TO_POINTER(number));
+    if (!device)
+        invalid(connection, error, "there is no attached device of that number");
+    return device;
+}
+
+static bool on_lost(void *owner, guint32 number, const char *reason, GError **error)
+{
+    Connection *connection = owner;
+    Device *device = find_device(connection, number, error);
+    if (!device)
+        return false;
+    if (!port_claim_lost(device->claim))
+        return invalid(connection, error, "Lost of a device that has no stream");
+    g_autofree char *quoted = log_quote(reason);
+    g_message("%s lost the guest on port %s, reconnecting: %s", device->label,
+              port_claim_port(device->claim), quoted);
+    return true;
+}
+
+static bool on_detached(void *owner, guint32 number, const char *reason, GError **error)
+{
+    Connection *connection = owner;
+    Device *device = find_device(connection, number, error);
+    if (!device)
+        return false;
+    const char *port = port_claim_port(device->claim);
+    g_autofree char *quoted = log_quote(reason);
+    g_message("%s detached%s%s: %s", device->label, port ? " from port " : "", port ? port : "",
+              quoted);
+    g_hash_table_remove(connection->devices, GUINT_TO_POINTER(number));
+    return true;
+}
+
+/* ---- Its beginning ---- */
+
+static const LinkCalls link_calls = {
+    .configure = on_configure,
+    .authenticate = on_authenticate,
+    .attach = on_attach,
+    .lost = on_lost,
+    .detached = on_detached,
+    .closed = on_link_closed,
+};
+
+Connection *connection_new(const ConnectionContext *context, int client, const char *peer,
+                           ConnectionEnded ended, void *owner, GError **error)
+{
+    int link_fd = -1;
+    Connection *connection = g_new0(Connection, 1);
+    connection->context = context;
+    connection->ended = ended;
+    connection->owner = owner;
+    connection->peer = g_strdup(peer);
+    connection->devices = g_hash_table_new_full(NULL, NULL, NULL, device_free);
+    connection->link = link_new(&link_calls, connection, &link_fd, error);
+    if (connection->link)
+        connection->process = session_process_new(context->session_program, client, link_fd,
+                                                  context->config->limits.max_session_memory,
+                                                  on_process_ended, connection, error);
+    else
+        close(client);
+    if (!connection->process) {
+        connection_free(connection);
+        return NULL;
+    }
+    connection->deadline =
+        g_timeout_add_seconds(context->config->limits.login_seconds, on_login_deadline, connection);
+    g_message("connection from %s accepted: session process %s", peer,
+              session_process_id(connection->process));
+    return connection;
+}
+
+void connection_free(Connection *connection)
+{
+    if (!connection)
+        return;
+    g_clear_handle_id(&connection->deadline, g_source_remove);
+    session_process_free(connection->process);
+    g_hash_table_unref(connection->devices);
+    link_free(connection->link);
+    g_free(connection->user);
+    g_free(connection->peer);
+    g_free(connection);
+}

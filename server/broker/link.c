@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "link.h"
+
+#include <errno.h>
+#include <gio/gunixfdlist.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rdpusb-link.h"
+
+#define OBJECT_PATH "/org/rdpusb"
+
+/* Calls that are received and not yet answered, with the answer taken by the session. A session has
+ * a handful; GDBus would queue any number, in both directions. */
+#define MAX_HELD 256
+
+G_DEFINE_QUARK(rdpusbd - link - error - quark, link_error)
+
+/* Counts for MAX_HELD. Shared with GDBus' thread, which outlives the link by a moment. */
+typedef struct {
+    gint held;
+    gint flooded;
+    Link *link; /* main context only; NULL when the link is freed */
+} Meter;
+
+struct Link {
+    const LinkCalls *calls;
+    void *owner;
+    GCancellable *cancellable;
+    GDBusConnection *connection; /* NULL until it is up, and when it is over */
+    LinkBroker1 *broker;
+    LinkSession1 *session;
+    Meter *meter;
+    gint answered; /* since the flush under way was started */
+    gint flushing; /* answers that the flush under way covers; 0: there is none */
+};
+
+/* ---- The meter ---- */
+
+static void meter_unref(gpointer meter)
+{
+    g_atomic_rc_box_release(meter);
+}
+
+static void link_down(Link *link)
+{
+    g_clear_object(&link->session);
+    if (!link->connection)
+        return;
+    g_signal_handlers_disconnect_by_data(link->connection, link);
+    g_dbus_interface_skeleton_unexport(G_DBUS_INTERFACE_SKELETON(link->broker));
+    g_dbus_connection_close(link->connection, NULL, NULL, NULL);
+    g_clear_object(&link->connection);
+}
+
+static void link_over(Link *link, const char *reason)
+{
+    link_down(link);
+    link->calls->closed(link->owner, reason);
+}
+
+static gboolean on_flood(gpointer data)
+{
+    Meter *meter = data;
+    if (meter->link)
+        link_over(meter->link, "the session sent more calls than it took answers");
+    return G_SOURCE_REMOVE;
+}
+
+/* In GDBus' thread, for each message. */
+static GDBusMessage *count(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
+                           gpointer data)
+{
+    Meter *meter = data;
+    GDBusMessageType type = g_dbus_message_get_message_type(message);
+    if (!incoming || type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN || type == G_DBUS_MESSAGE_TYPE_ERROR)
+        return message;
+    if (g_atomic_int_add(&meter->held, 1) < MAX_HELD)
+        return message;
+    if (g_atomic_int_compare_and_exchange(&meter->flooded, 0, 1))
+        g_idle_add_full(G_PRIORITY_HIGH, on_flood, g_atomic_rc_box_acquire(meter), meter_unref);
+    g_object_unref(message);
+    return NULL;
+}
+
+static void flush(Link *link);
+
+static void on_flushed(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Link *link = data;
+    g_autoptr(GError) error = NULL;
+    if (!g_dbus_connection_flush_finish(G_DBUS_CONNECTION(source), result, &error))
+        return; /* over, or freed */
+    g_atomic_int_add(&link->meter->held, -link->flushing);
+    link->flushing = 0;
+    if (link->answered > 0)
+        flush(link);
+}
+
+static void flush(Link *link)
+{
+    link->flushing = link->answered;
+    link->answered = 0;
+    g_dbus_connection_flush(link->connection, link->cancellable, on_flushed, link);
+}
+
+/* ---- Calls of the session ---- */
+
+static void refuse(GDBusMethodInvocation *invocation, const GError *error)
+{
+    bool denied = g_error_matches(error, LINK_ERROR, LINK_ERROR_DENIED);
+    g_dbus_method_invocation_return_dbus_error(
+        invocation, denied ? "org.rdpusb.Error.Denied" : "org.rdpusb.Error.Invalid",
+        error->message);
+}
+
+/* After each answer. */
+static void answered(Link *link)
+{
+    link->answered++;
+    if (link->connection && link->flushing == 0)
+        flush(link);
+}
+
+static gboolean handle_configure(LinkBroker1 *broker, GDBusMethodInvocation *invocation, Link *link)
+{
+    g_autoptr(GError) error = NULL;
+    GVariant *settings = link->calls->configure(link->owner, &error);
+    if (settings)
+        link_broker1_complete_configure(broker, invocation, settings);
+    else
+        refuse(invocation, error);
+    answered(link);
+    return TRUE;
+}
+
+static gboolean handle_authenticate(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
+                                    const char *user, const char *domain, const char *password,
+                                    Link *link)
+{
+    g_autoptr(GError) error = NULL;
+    if (link->calls->authenticate(link->owner, user, domain, password, &error))
+        link_broker1_complete_authenticate(broker, invocation);
+    else
+        refuse(invocation, error);
+    answered(link);
+    return TRUE;
+}
+
+static gboolean handle_attach(LinkBroker1 *broker, GDBusMethodInvocation *invocation, guint device,
+                              GVariant *description, Link *link)
+{
+    g_autoptr(GError) error = NULL;
+    if (link->calls->attach(link->owner, device, description, &error))
+        link_broker1_complete_attach(broker, invocation);
+    else
+        refuse(invocation, error);
+    answered(link);
+    return TRUE;
+}
+
+static gboolean handle_lost(LinkBroker1 *broker, GDBusMethodInvocation *invocation, guint device,
+                            const char *reason, Link *link)
+{
+    g_autoptr(GError) error = NULL;
+    if (link->calls->lost(link->owner, device, reason, &error))
+        link_broker1_complete_lost(broker, invocation);
+    else
+        refuse(invocation, error);
+    answered(link);
+    return TRUE;
+}
+
+static gboolean handle_detached(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
+                                guint device, const char *reason, Link *link)
+{
+    g_autoptr(GError) error = NULL;
+    if (link->calls->detached(link->owner, device, reason, &error))
+        link_broker1_complete_detached(broker, invocation);
+    else
+        refuse(invocation, error);
+    answered(link);
+    return TRUE;
+}
+
+/* ---- Up and down ---- */
+
+static void on_closed(GDBusConnection *connection, gboolean vanished, GError *error, Link *link)
+{
+    link_over(link, error ? error->message : "the session closed it");
+}
+
+static bool link_up(Link *link, GError **error)
+{
+    g_dbus_connection_add_filter(link->connection, count, g_atomic_rc_box_acquire(link->meter),
+                                 meter_unref);
+    g_signal_connect(link->connection, "closed", G_CALLBACK(on_closed), link);
+    link->session = link_session1_proxy_new_sync(link->connection,
+                                                 G_DBUS_PROXY_FLAGS_DO_NOT_LOAD_PROPERTIES |
+                                                     G_DBUS_PROXY_FLAGS_DO_NOT_CONNECT_SIGNALS,
+                                                 NULL, OBJECT_PATH, NULL, error);
+    return link->session &&
+           g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(link->broker),
+                                            link->connection, OBJECT_PATH, error);
+}
+
+static void on_connected(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Link *link = data;
+    g_autoptr(GError) error = NULL;
+    GDBusConnection *connection = g_dbus_connection_new_finish(result, &error);
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return; /* link is freed */
+    link->connection = connection;
+    if (connection && link_up(link, &error))
+        g_dbus_connection_start_message_processing(connection);
+    else
+        link_over(link, error->message);
+}
+
+static GIOStream *stream_new(int *session_fd, GError **error)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s", g_strerror(errno));
+        return NULL;
+    }
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(pair[0], error);
+    if (!socket) {
+        close(pair[0]);
+        close(pair[1]);
+        return NULL;
+    }
+    *session_fd = pair[1];
+    return G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+}
+
+static LinkBroker1 *broker_new(Link *link)
+{
+    LinkBroker1 *broker = link_broker1_skeleton_new();
+    g_signal_connect(broker, "handle-configure", G_CALLBACK(handle_configure), link);
+    g_signal_connect(broker, "handle-authenticate", G_CALLBACK(handle_authenticate), link);
+    g_signal_connect(broker, "handle-attach", G_CALLBACK(handle_attach), link);
+    g_signal_connect(broker, "handle-lost", G_CALLBACK(handle_lost), link);
+    g_signal_connect(broker, "handle-detached", G_CALLBACK(handle_detached), link);
+    return broker;
+}
+
+Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **error)
+{
+    g_autoptr(GIOStream) stream = stream_new(session_fd, error);
+    if (!stream)
+        return NULL;
+    Link *link = g_new0(Link, 1);
+    link->calls = calls;
+    link->owner = owner;
+    link->cancellable = g_cancellable_new();
+    link->broker = broker_new(link);
+    link->meter = g_atomic_rc_box_new0(Meter);
+    link->meter->link = link;
+    /* Whoever holds the other end is our session: nobody else ever had it. So its user id, which
+     * may be another than ours, proves nothing more. */
+    g_autofree char *guid = g_dbus_generate_guid();
+    g_dbus_connection_new(stream, guid,
+                          G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
+                              G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_ALLOW_ANONYMOUS |
+                              G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
+                          NULL, link->cancellable, on_connected, link);
+    return link;
+}
+
+void link_free(Link *link)
+{
+    if (!link)
+        return;
+    g_cancellable_cancel(link->cancellable);
+    link->meter->link = NULL;
+    link_down(link);
+    g_signal_handlers_disconnect_by_data(link->broker, link);
+    g_object_unref(link->broker);
+    meter_unref(link->meter);
+    g_object_unref(link->cancellable);
+    g_free(link);
+}
+
+/* ---- Calls to the session ---- */
+
+bool link_connect(Link *link, guint32 device, const char *port, int stream)
+{
+    g_autoptr(GUnixFDList) streams = g_unix_fd_list_new();
+    if (!link->session || g_unix_fd_list_append(streams, stream, NULL) != 0)
+        return false;
+    link_session1_call_connect(link->session, device, port, g_variant_new_handle(0), streams, NULL,
+                               NULL, NULL);
+    return true;
+}
+
+bool link_waiting(Link *link, guint32 device, const char *reason)
+{
+    if (link->session)
+        link_session1_call_waiting(link->session, device, reason, NULL, NULL, NULL);
+    return link->session != NULL;
+}
+
+bool link_disconnect(Link *link, const char *reason)
+{
+    if (link->session)
+        link_session1_call_disconnect(link->session, reason, NULL, NULL, NULL);
+    return link->session != NULL;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The broker's end of the private link to one session process (org.rdpusb.Link1.xml): D-Bus, peer
+ * to peer. Lives in the main context. The session may be hostile: calls reach the owner with the
+ * types of the interface and nothing more checked, and never more than a bounded number at a time.
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <stdbool.h>
+
+/* How a call is refused: the owner sets one of these. */
+#define LINK_ERROR (link_error_quark())
+GQuark link_error_quark(void);
+typedef enum {
+    LINK_ERROR_DENIED,  /* org.rdpusb.Error.Denied: not allowed */
+    LINK_ERROR_INVALID, /* org.rdpusb.Error.Invalid: no sense in this state */
+} LinkError;
+
+/* The calls of org.rdpusb.Broker1. None of them may free the link. */
+typedef struct {
+    GVariant *(*configure)(void *owner, GError **error); /* a{sv}, floating */
+    bool (*authenticate)(void *owner, const char *user, const char *domain, const char *password,
+                         GError **error);
+    bool (*attach)(void *owner, guint32 device, GVariant *description, GError **error);
+    bool (*lost)(void *owner, guint32 device, const char *reason, GError **error);
+    bool (*detached)(void *owner, guint32 device, const char *reason, GError **error);
+    /* The link is over, by the session's doing: nothing more comes or goes. */
+    void (*closed)(void *owner, const char *reason);
+} LinkCalls;
+
+typedef struct Link Link;
+
+/* Makes the link; `*session_fd` is the other end, for the session process. */
+Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **error);
+/* Accepts NULL. */
+void link_free(Link *link);
+
+/* The calls of org.rdpusb.Session1. On a link that is not up, or over, they do nothing and are
+ * false; the session's answer is not waited for. `stream` stays the caller's. */
+bool link_connect(Link *link, guint32 device, const char *port, int stream);
+bool link_waiting(Link *link, guint32 device, const char *reason);
+bool link_disconnect(Link *link, const char *reason);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's log: GLib's structured log, to the journal when standard error goes there, else as
+ * plain lines to standard error. Standard output stays free for `listening on`.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef enum { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } LogLevel;
+
+const char *log_level_to_string(LogLevel level);
+bool log_level_parse(const char *text, LogLevel *level);
+
+/* Once, before threads exist. */
+void log_open(void);
+void log_set_level(LogLevel level);
+
+/* `text` of a peer, in quotes, as one printable line of bounded length. Caller frees. */
+char *log_quote(const char *text);

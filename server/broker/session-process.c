@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session-process.h"
+
+#include <gio/gio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define PROGRAM "rdpusb-session"
+
+#define MAX_OPEN_FILES 1024
+/* Beside its data, a process maps its libraries and reserves address space for threads. */
+#define MAPPINGS_BYTES (G_GUINT64_CONSTANT(1) << 30)
+
+/* A sanitizer reserves terabytes of shadow memory that such a limit would refuse. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(UNDER_SANITIZER)
+#define MEMORY_LIMITED false
+#else
+#define MEMORY_LIMITED true
+#endif
+
+struct SessionProcess {
+    GSubprocess *subprocess;
+    GCancellable *cancellable;
+    SessionProcessEnded ended;
+    void *owner;
+};
+
+static bool is_program(const char *path)
+{
+    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && access(path, X_OK) == 0;
+}
+
+char *session_process_find(GError **error)
+{
+    const char *chosen = g_getenv("RDPUSB_SESSION");
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = g_path_get_dirname(self ? self : "");
+    g_autofree char *beside = g_build_filename(folder, PROGRAM, NULL);
+    const char *candidates[] = {beside, LIBEXECDIR "/" PROGRAM, NULL};
+    const char *only[] = {chosen, NULL};
+    for (const char **path = chosen ? only : candidates; *path; path++) {
+        if (is_program(*path))
+            return g_strdup(*path);
+    }
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                "the program " PROGRAM " is neither %s%s%s: install it, or set RDPUSB_SESSION to "
+                "its path",
+                chosen ? chosen : candidates[0], chosen ? "" : " nor ",
+                chosen ? " (from RDPUSB_SESSION)" : candidates[1]);
+    return NULL;
+}
+
+static void set_limit(__rlimit_resource_t resource, rlim_t value)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) == 0 &&
+        (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > value))
+        limit.rlim_max = value;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(resource, &limit) != 0)
+        _exit(127);
+}
+
+/* In the child, between fork and exec: system calls only. */
+static void restrict_child(gpointer data)
+{
+    const guint64 *memory = data;
+    setsid();                         /* a Ctrl-C at the daemon is the daemon's to pass on */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its broker, nobody could end it */
+    set_limit(RLIMIT_CORE, 0);        /* it holds a private key, and what users type */
+    set_limit(RLIMIT_NOFILE, MAX_OPEN_FILES);
+    if (MEMORY_LIMITED && *memory > 0) {
+        set_limit(RLIMIT_DATA, *memory);
+        set_limit(RLIMIT_AS, *memory + MAPPINGS_BYTES);
+    }
+}
+
+static char **child_environment(void)
+{
+    static const char *const kept[] = {"LANG",         "LC_ALL",        "TZ",
+                                       "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+                                       "WLOG_LEVEL",   "WLOG_FILTER",   "LD_LIBRARY_PATH"};
+    /* FreeRDP does not start without a home, though a server keeps nothing there. */
+    char **environment = g_environ_setenv(NULL, "HOME", "/nonexistent", TRUE);
+    for (gsize i = 0; i < G_N_ELEMENTS(kept); i++) {
+        const char *value = g_getenv(kept[i]);
+        if (value)
+            environment = g_environ_setenv(environment, kept[i], value, TRUE);
+    }
+    return environment;
+}
+
+static char *describe_end(GSubprocess *subprocess)
+{
+    if (g_subprocess_get_if_exited(subprocess))
+        return g_strdup_printf("exited with status %d", g_subprocess_get_exit_status(subprocess));
+    int number = g_subprocess_get_term_sig(subprocess);
+    return g_strdup_printf("was killed by signal %d (%s)", number, strsignal(number));
+}
+
+static void on_ended(GObject *source, GAsyncResult *result, gpointer data)
+{
+    SessionProcess *process = data;
+    g_autoptr(GError) error = NULL;
+    g_subprocess_wait_finish(G_SUBPROCESS(source), result, &error);
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return; /* process is freed */
+    g_autofree char *reason = describe_end(process->subprocess);
+    process->ended(process->owner, reason, !g_subprocess_get_successful(process->subprocess));
+}
+
+SessionProcess *session_process_new(const char *program, int client_fd, int link_fd, guint64 memory,
+                                    SessionProcessEnded ended, void *owner, GError **error)
+{
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
+    g_auto(GStrv) environment = child_environment();
+    g_subprocess_launcher_set_environ(launcher, environment);
+    g_subprocess_launcher_take_fd(launcher, client_fd, SESSION_CLIENT_FD);
+    g_subprocess_launcher_take_fd(launcher, link_fd, SESSION_LINK_FD);
+    /* Our standard output is for `listening on` alone. */
+    g_subprocess_launcher_take_stdout_fd(launcher, dup(STDERR_FILENO));
+    g_subprocess_launcher_set_child_setup(launcher, restrict_child, &memory, NULL);
+    g_autoptr(GSubprocess) subprocess = g_subprocess_launcher_spawn(launcher, error, program, NULL);
+    if (!subprocess)
+        return NULL;
+    SessionProcess *process = g_new0(SessionProcess, 1);
+    process->subprocess = g_steal_pointer(&subprocess);
+    process->cancellable = g_cancellable_new();
+    process->ended = ended;
+    process->owner = owner;
+    g_subprocess_wait_async(process->subprocess, process->cancellable, on_ended, process);
+    return process;
+}
+
+void session_process_free(SessionProcess *process)
+{
+    if (!process)
+        return;
+    g_cancellable_cancel(process->cancellable);
+    g_subprocess_force_exit(process->subprocess); /* nothing happens to one that has ended */
+    g_object_unref(process->cancellable);
+    g_object_unref(process->subprocess);
+    g_free(process);
+}
+
+const char *session_process_id(const SessionProcess *process)
+{
+    const char *id = g_subprocess_get_identifier(process->subprocess);
+    return id ? id : "ended";
+}
+
+void session_process_kill(SessionProcess *process)
+{
+    g_subprocess_force_exit(process->subprocess);
+}
