@@ -344,7 +344,6 @@ static void say_goodbye(Peer *peer, PeerEnd end)
 {
     static const UINT32 error_infos[] = {
         [PEER_END_DENIED] = ERRINFO_SERVER_DENIED_CONNECTION,
-        [PEER_END_LOGON_TIMEOUT] = ERRINFO_LOGON_TIMEOUT,
         [PEER_END_BY_SERVER] = ERRINFO_RPC_INITIATED_DISCONNECT,
     };
     rdpContext *context = peer->freerdp->context;

@@ -30,9 +30,8 @@ typedef struct {
 
 /* What the client is told at the end: [MS-RDPBCGR] 2.2.5.1.1 */
 typedef enum {
-    PEER_END_DENIED,        /* the login */
-    PEER_END_LOGON_TIMEOUT, /* took too long to log in */
-    PEER_END_BY_SERVER,     /* an administrator, or the end of the server */
+    PEER_END_DENIED,    /* the login */
+    PEER_END_BY_SERVER, /* an administrator, or the end of the server */
 } PeerEnd;
 
 /* Takes `fd`, the connected socket. Certificate and private key in PEM. `callbacks` must outlive

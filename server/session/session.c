@@ -7,16 +7,15 @@
 
 #include <rdpusb/urbdrc.h>
 
+#include "broker-link.h"
 #include "channels.h"
 #include "guard.h"
-#include "broker-link.h"
 #include "peer.h"
 #include "session-log.h"
 #include "usb-device.h"
 
-#define LOGIN_SECONDS 60
-/* Added to it when FreeRDP itself does not come back. */
-#define LOGIN_GRACE_SECONDS 5
+/* The broker's login-seconds, of which this is the maximum, ends a slow login before. */
+#define LOGIN_SECONDS 3600
 
 /* The client's answer to the set-up of dynamic channels, and of the control channel. */
 #define CONTROL_TIMEOUT (10 * G_TIME_SPAN_SECOND)
@@ -82,13 +81,13 @@ static UsbDevice *find_device(Session *session, uint32_t number)
 
 /* ---- The end ---- */
 
-static void finish(Session *session, PeerEnd end)
+static void finish(Session *session)
 {
     if (session->state == SESSION_OVER)
         return;
     session->state = SESSION_OVER;
     guard_end(END_SECONDS);
-    peer_disconnect(session->peer, end);
+    peer_disconnect(session->peer, PEER_END_BY_SERVER);
     g_main_loop_quit(session->loop);
 }
 
@@ -103,7 +102,7 @@ static void begin_end(Session *session, int64_t now, int64_t timeout)
 static void end(Session *session, const char *reason)
 {
     if (session->state == SESSION_LOGIN)
-        finish(session, PEER_END_BY_SERVER);
+        finish(session);
     if (session->state != SESSION_RUNNING)
         return;
     g_message("ending: %s", reason);
@@ -117,16 +116,6 @@ static gboolean on_signal(gpointer data)
 {
     end(data, "the server is shutting down");
     return G_SOURCE_CONTINUE;
-}
-
-static gboolean on_login_timeout(gpointer data)
-{
-    Session *session = data;
-    if (session->state == SESSION_LOGIN) {
-        g_message("the client did not log in within %d seconds: connection ended", LOGIN_SECONDS);
-        finish(session, PEER_END_LOGON_TIMEOUT);
-    }
-    return G_SOURCE_REMOVE;
 }
 
 /* ---- The screen ---- */
@@ -352,7 +341,7 @@ static gboolean on_turn(gpointer data)
     write_client(session, now);
     if (session->state == SESSION_ENDING &&
         (!any_device(session, false) || now >= session->end_deadline)) {
-        finish(session, PEER_END_BY_SERVER);
+        finish(session);
         return G_SOURCE_CONTINUE;
     }
     bury_devices(session, now);
@@ -410,7 +399,7 @@ static void on_client_closed(const char *reason, gpointer data)
     Session *session = data;
     g_message("%s", reason);
     if (session->state == SESSION_LOGIN)
-        finish(session, PEER_END_BY_SERVER);
+        finish(session);
     if (session->state == SESSION_OVER)
         return;
     int64_t now = g_get_monotonic_time();
@@ -511,14 +500,11 @@ static bool begin(Session *session, int client_fd, int link_fd, GError **error)
 bool session_run(int client_fd, int link_fd, GError **error)
 {
     Session session = {.state = SESSION_LOGIN};
-    guard_login(LOGIN_SECONDS + LOGIN_GRACE_SECONDS);
+    guard_login(LOGIN_SECONDS);
     init(&session);
     bool begun = begin(&session, client_fd, link_fd, error);
-    if (begun) {
-        g_timeout_add_seconds(LOGIN_SECONDS, on_login_timeout, &session);
-        if (session.state != SESSION_OVER)
-            g_main_loop_run(session.loop);
-    }
+    if (begun && session.state != SESSION_OVER)
+        g_main_loop_run(session.loop);
     clear(&session);
     return begun;
 }

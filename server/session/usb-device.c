@@ -35,6 +35,7 @@ struct UsbDevice {
 
     bool offered;                 /* to the broker, which has to hear when it is over */
     RdpusbBridgeState last_state; /* before it was gone */
+    bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
 };
@@ -204,7 +205,7 @@ static const TransportByteStreamEvents guest_events = {
 bool usb_device_connect(UsbDevice *device, const char *port, int fd, int64_t now, GError **error)
 {
     RdpusbBridgeState state = rdpusb_bridge_state(device->bridge);
-    if (device->guest || state != RDPUSB_BRIDGE_READY) {
+    if (device->guest || state < RDPUSB_BRIDGE_READY || state > RDPUSB_BRIDGE_ATTACHED) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
                     "device %u takes no stream now: its state is %s", device->number,
                     rdpusb_bridge_state_to_string(state));
@@ -321,7 +322,11 @@ void usb_device_detach(UsbDevice *device, const char *reason, int64_t now)
 static void tell_gone(UsbDevice *device)
 {
     const char *reason = rdpusb_bridge_reason(device->bridge);
-    if (rdpusb_bridge_failed(device->bridge)) {
+    if (device->silent) {
+        /* FreeRDP announces a device twice that comes while another is being set up. */
+        g_debug("device %u: the client opened a channel and announced nothing: %s", device->number,
+                reason);
+    } else if (rdpusb_bridge_failed(device->bridge)) {
         g_warning("device %u: ended in state %s: %s", device->number,
                   rdpusb_bridge_state_to_string(device->last_state), reason);
         take_epitaph(device, g_strdup_printf("failed: %s", reason));
@@ -359,9 +364,12 @@ void usb_device_turn(UsbDevice *device, int64_t now)
         follow_channel(device, now);
     if (device->over)
         return;
+    bool failed = rdpusb_bridge_failed(device->bridge);
     if (rdpusb_bridge_deadline(device->bridge) <= now)
         rdpusb_bridge_tick(device->bridge, now);
     RdpusbBridgeState state = rdpusb_bridge_state(device->bridge);
+    device->silent |= !failed && device->last_state == RDPUSB_BRIDGE_HANDSHAKE &&
+                      rdpusb_bridge_failed(device->bridge);
     if (!device->offered && !device->epitaph && (state == RDPUSB_BRIDGE_READY))
         offer(device);
     if (rdpusb_bridge_guest_rejected(device->bridge) && state < RDPUSB_BRIDGE_LEAVING) {

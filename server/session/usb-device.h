@@ -13,8 +13,8 @@
 
 #include <rdpusb/bridge.h>
 
-#include "channels.h"
 #include "broker-link.h"
+#include "channels.h"
 
 typedef struct UsbDevice UsbDevice;
 
