@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * This process' end of the link to the broker (org.rdpusb.Link1.xml): asks Broker1, answers for
+ * Session1. Everything is called and calls back on the main context; nothing calls back from
+ * inside link_new().
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rdpusb/bridge.h>
+
+/* What Configure said. */
+typedef struct {
+    char *client; /* address */
+    char *certificate;
+    char *private_key;
+    char *log_level;
+    unsigned max_device_channels;
+    RdpusbLimits limits;
+} LinkSettings;
+
+void link_settings_clear(LinkSettings *settings);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LinkSettings, link_settings_clear)
+
+typedef struct {
+    /* A stream for a device. Takes `fd` when it returns true. */
+    bool (*connect)(uint32_t device, const char *port, int fd, gpointer data, GError **error);
+    void (*waiting)(uint32_t device, const char *reason, gpointer data);
+    /* The broker decided about an Attach; `error` is NULL when accepted. */
+    void (*attach_answered)(uint32_t device, const GError *error, gpointer data);
+    /* The broker ends the session, or is gone. */
+    void (*end)(const char *reason, gpointer data);
+} LinkCallbacks;
+
+typedef struct Link Link;
+
+/* Takes `fd`. Waits for the broker, with a limit of time. `callbacks` must outlive the link. */
+Link *link_new(int fd, const LinkCallbacks *callbacks, gpointer data, GError **error);
+/* Accepts NULL. */
+void link_free(Link *link);
+
+/* Fills `settings`. Waits for the broker, with a limit of time. */
+bool link_configure(Link *link, LinkSettings *settings, GError **error);
+
+/* True when the broker lets them in. Waits for the broker, with a limit of time. */
+bool link_authenticate(Link *link, const char *user, const char *domain, const char *password,
+                       GError **error);
+
+/* These return at once. */
+void link_attach(Link *link, uint32_t device, const RdpusbDeviceInfo *info);
+void link_lost(Link *link, uint32_t device, const char *reason);
+void link_detached(Link *link, uint32_t device, const char *reason);
+
+/* Sends what was asked so far; waits for it, with a limit of time. Last call before exit. */
+void link_flush(Link *link);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Link, link_free)

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "channels.h"
+
+#include <gio/gio.h>
+
+#include <freerdp/channels/channels.h>
+#include <freerdp/channels/drdynvc.h>
+#include <freerdp/channels/wtsvc.h>
+#include <freerdp/freerdp.h>
+#include <winpr/ssl.h>
+#include <winpr/wtsapi.h>
+
+struct Channels {
+    HANDLE manager;
+    DWORD session;
+    GHashTable *by_id;   /* UINT32 -> Channel, owned */
+    GByteArray *message; /* the last one read */
+};
+
+struct Channel {
+    Channels *channels;
+    HANDLE handle;
+    UINT32 id;
+    ChannelState state;
+};
+
+/* The client may send this as often as it likes; the first one counts. */
+static BOOL on_creation_status(void *data, UINT32 id, INT32 status)
+{
+    Channels *channels = data;
+    Channel *channel = g_hash_table_lookup(channels->by_id, GUINT_TO_POINTER(id));
+    if (channel && channel->state == CHANNEL_OPENING)
+        channel->state = status < 0 ? CHANNEL_REFUSED : CHANNEL_OPEN;
+    return TRUE;
+}
+
+static void free_channel(gpointer data)
+{
+    Channel *channel = data;
+    WTSVirtualChannelClose(channel->handle);
+    g_free(channel);
+}
+
+static bool query_session(Channels *channels)
+{
+    LPSTR buffer = NULL;
+    DWORD size = 0;
+    if (!WTSQuerySessionInformationA(channels->manager, WTS_CURRENT_SESSION, WTSSessionId, &buffer,
+                                     &size))
+        return false;
+    channels->session = *(ULONG *) (void *) buffer;
+    WTSFreeMemory(buffer);
+    return true;
+}
+
+Channels *channels_new(rdpContext *context, GError **error)
+{
+    winpr_InitializeSSL(WINPR_SSL_INIT_DEFAULT);
+    WTSRegisterWtsApiFunctionTable(FreeRDP_InitWtsApi());
+    g_autoptr(Channels) channels = g_new0(Channels, 1);
+    channels->by_id = g_hash_table_new_full(NULL, NULL, NULL, free_channel);
+    channels->message = g_byte_array_new();
+    channels->manager = WTSOpenServerA((LPSTR) context);
+    if (channels->manager == INVALID_HANDLE_VALUE || !query_session(channels)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                            "FreeRDP made no manager of virtual channels");
+        return NULL;
+    }
+    WTSVirtualChannelManagerSetDVCCreationCallback(channels->manager, on_creation_status, channels);
+    return g_steal_pointer(&channels);
+}
+
+void channels_free(Channels *channels)
+{
+    if (!channels)
+        return;
+    g_clear_pointer(&channels->by_id, g_hash_table_unref);
+    g_clear_pointer(&channels->message, g_byte_array_unref);
+    if (channels->manager && channels->manager != INVALID_HANDLE_VALUE)
+        WTSCloseServer(channels->manager);
+    g_free(channels);
+}
+
+ChannelsState channels_state(const Channels *channels)
+{
+    if (!WTSVirtualChannelManagerIsChannelJoined(channels->manager, DRDYNVC_SVC_CHANNEL_NAME))
+        return CHANNELS_NONE;
+    switch (WTSVirtualChannelManagerGetDrdynvcState(channels->manager)) {
+    case DRDYNVC_STATE_READY: return CHANNELS_READY;
+    case DRDYNVC_STATE_FAILED: return CHANNELS_NONE;
+    default: return CHANNELS_WAITING;
+    }
+}
+
+void channels_flush(Channels *channels, bool activated)
+{
+    /* The set-up is tried once and for all, which before the activation is too early. When this
+     * fails, the peer's next read fails too, and tells. */
+    WTSVirtualChannelManagerCheckFileDescriptorEx(channels->manager, activated);
+}
+
+Channel *channel_open(Channels *channels, const char *name)
+{
+    HANDLE handle =
+        WTSVirtualChannelOpenEx(channels->session, (LPSTR) name, WTS_CHANNEL_OPTION_DYNAMIC);
+    if (!handle)
+        return NULL;
+    Channel *channel = g_new0(Channel, 1);
+    channel->channels = channels;
+    channel->handle = handle;
+    channel->id = WTSChannelGetIdByHandle(handle);
+    g_hash_table_insert(channels->by_id, GUINT_TO_POINTER(channel->id), channel);
+    return channel;
+}
+
+void channel_close(Channel *channel)
+{
+    if (channel)
+        g_hash_table_remove(channel->channels->by_id, GUINT_TO_POINTER(channel->id));
+}
+
+ChannelState channel_state(const Channel *channel)
+{
+    return channel->state;
+}
+
+/* WTSVirtualChannelRead fails alike when there is nothing to read and when the client has closed;
+ * this query fails only then. */
+static bool closed_by_client(Channel *channel)
+{
+    PVOID ready = NULL;
+    DWORD size = 0;
+    if (!WTSVirtualChannelQuery(channel->handle, WTSVirtualChannelReady, &ready, &size))
+        return true;
+    WTSFreeMemory(ready);
+    return false;
+}
+
+const uint8_t *channel_read(Channel *channel, size_t *size)
+{
+    if (channel->state != CHANNEL_OPEN)
+        return NULL;
+    ULONG length = 0;
+    if (!WTSVirtualChannelRead(channel->handle, 0, NULL, 0, &length)) {
+        if (closed_by_client(channel))
+            channel->state = CHANNEL_CLOSED;
+        return NULL;
+    }
+    /* An empty message, too, has to be read into something. */
+    GByteArray *message = channel->channels->message;
+    g_byte_array_set_size(message, MAX(length, 1));
+    if (!WTSVirtualChannelRead(channel->handle, 0, (PCHAR) message->data, message->len, &length))
+        return NULL;
+    *size = length;
+    return message->data;
+}
+
+bool channel_write(Channel *channel, GBytes *message)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(message, &size);
+    ULONG written = 0;
+    return WTSVirtualChannelWrite(channel->handle, (PCHAR) data, (ULONG) size, &written);
+}

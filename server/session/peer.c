@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "peer.h"
+
+#include <gio/gio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <freerdp/crypto/certificate.h>
+#include <freerdp/crypto/privatekey.h>
+#include <freerdp/error.h>
+#include <freerdp/freerdp.h>
+#include <freerdp/peer.h>
+#include <freerdp/session.h>
+#include <freerdp/update.h>
+
+#include "screen.h"
+
+/* TLS' own number for 1.2, RFC 5246 6.2.1 */
+#define TLS_1_2 0x0303
+
+/* FreeRDP hands over one PDU per call: so many before other sources get a turn. */
+#define PDUS_PER_TURN 64
+
+/* How long the client has to take our last words. */
+#define GOODBYE_MS 300
+
+struct Peer {
+    freerdp_peer *freerdp;
+    int fd; /* owned by FreeRDP */
+    GSource *source;
+    gpointer fd_tag;
+    Screen *screen;
+    Channels *channels;
+    const PeerCallbacks *callbacks;
+    gpointer data;
+    bool over;
+};
+
+/* FreeRDP allocates the context with room for our part. */
+typedef struct {
+    rdpContext context;
+    Peer *peer;
+} Context;
+
+static Peer *peer_of(rdpContext *context)
+{
+    return ((Context *) context)->peer;
+}
+
+/* ---- FreeRDP's callbacks ---- */
+
+static void wipe_password(rdpSettings *settings)
+{
+    char *password = freerdp_settings_get_string_writable(settings, FreeRDP_Password);
+    if (password)
+        explicit_bzero(password, strlen(password));
+}
+
+static const char *setting_or_empty(rdpSettings *settings, FreeRDP_Settings_Keys_String key)
+{
+    const char *value = freerdp_settings_get_string(settings, key);
+    return value ? value : "";
+}
+
+/* The first moment at which a client of every kind understands a refusal: the PDUs that carry its
+ * reason belong to an active connection. No channel is open yet. */
+static BOOL on_post_connect(freerdp_peer *rdp)
+{
+    Peer *peer = peer_of(rdp->context);
+    rdpSettings *settings = rdp->context->settings;
+    bool welcome = peer->callbacks->login(setting_or_empty(settings, FreeRDP_Username),
+                                          setting_or_empty(settings, FreeRDP_Domain),
+                                          setting_or_empty(settings, FreeRDP_Password), peer->data);
+    wipe_password(settings);
+    if (!welcome)
+        peer_disconnect(peer, PEER_END_DENIED);
+    return welcome;
+}
+
+static BOOL on_activate(freerdp_peer *rdp)
+{
+    Peer *peer = peer_of(rdp->context);
+    screen_activate(peer->screen);
+    peer->callbacks->activated(peer->data);
+    return TRUE;
+}
+
+static BOOL on_refresh_rect(rdpContext *context, BYTE count, const RECTANGLE_16 *areas)
+{
+    for (BYTE i = 0; i < count; i++)
+        screen_refresh(peer_of(context)->screen, areas[i].top, areas[i].bottom);
+    return TRUE;
+}
+
+static BOOL on_suppress_output(rdpContext *context, BYTE allow, const RECTANGLE_16 *area)
+{
+    screen_suppress(peer_of(context)->screen, !allow);
+    return TRUE;
+}
+
+/* ---- The main context ---- */
+
+typedef struct {
+    GSource source;
+    Peer *peer;
+} PeerSource;
+
+/* What FreeRDP has read from the socket and not yet looked at is announced by no descriptor. */
+static bool has_more_to_read(Peer *peer)
+{
+    return peer->freerdp->HasMoreToRead(peer->freerdp);
+}
+
+static gboolean peer_source_prepare(GSource *source, gint *timeout)
+{
+    Peer *peer = ((PeerSource *) source)->peer;
+    GIOCondition out = peer_write_blocked(peer) ? G_IO_OUT : 0;
+    g_source_modify_unix_fd(source, peer->fd_tag, G_IO_IN | G_IO_HUP | G_IO_ERR | out);
+    *timeout = -1;
+    return has_more_to_read(peer);
+}
+
+static gboolean peer_source_check(GSource *source)
+{
+    Peer *peer = ((PeerSource *) source)->peer;
+    return has_more_to_read(peer) || g_source_query_unix_fd(source, peer->fd_tag) != 0;
+}
+
+static const char *why_closed(Peer *peer)
+{
+    rdpContext *context = peer->freerdp->context;
+    UINT32 error = freerdp_get_last_error(context);
+    if (freerdp_shall_disconnect_context(context))
+        return "the client disconnected";
+    if (error == FREERDP_ERROR_SUCCESS || error == FREERDP_ERROR_CONNECT_TRANSPORT_FAILED)
+        return "the connection was lost";
+    return freerdp_get_last_error_string(error);
+}
+
+/* Reads what is there. False when the connection is over. */
+static bool read_pdus(Peer *peer)
+{
+    freerdp_peer *rdp = peer->freerdp;
+    for (unsigned i = 0; i < PDUS_PER_TURN; i++) {
+        if (!rdp->CheckFileDescriptor(rdp) || freerdp_shall_disconnect_context(rdp->context))
+            return false;
+        if (!has_more_to_read(peer))
+            break;
+    }
+    return true;
+}
+
+static void send_screen(Peer *peer)
+{
+    while (peer->freerdp->activated && !peer_write_blocked(peer) && screen_send_row(peer->screen))
+        continue;
+}
+
+static gboolean peer_source_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    Peer *peer = ((PeerSource *) source)->peer;
+    bool alive = !peer_write_blocked(peer) || peer->freerdp->DrainOutputBuffer(peer->freerdp) >= 0;
+    alive = alive && read_pdus(peer);
+    if (peer->over)
+        return G_SOURCE_REMOVE;
+    if (!alive) {
+        peer->over = true;
+        peer->callbacks->closed(why_closed(peer), peer->data);
+        return G_SOURCE_REMOVE;
+    }
+    send_screen(peer);
+    peer->callbacks->progress(peer->data);
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs peer_source_funcs = {
+    .prepare = peer_source_prepare,
+    .check = peer_source_check,
+    .dispatch = peer_source_dispatch,
+};
+
+static void attach_source(Peer *peer)
+{
+    peer->source = g_source_new(&peer_source_funcs, sizeof(PeerSource));
+    ((PeerSource *) peer->source)->peer = peer;
+    g_source_set_name(peer->source, "rdp");
+    peer->fd_tag = g_source_add_unix_fd(peer->source, peer->fd, G_IO_IN);
+    g_source_attach(peer->source, NULL);
+}
+
+/* ---- Life ---- */
+
+static bool set_certificate(rdpSettings *settings, const char *certificate_pem, const char *key_pem,
+                            GError **error)
+{
+    rdpCertificate *certificate = freerdp_certificate_new_from_pem(certificate_pem);
+    if (!certificate ||
+        !freerdp_settings_set_pointer_len(settings, FreeRDP_RdpServerCertificate, certificate, 1)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the server's certificate is no PEM that FreeRDP can read");
+        return false;
+    }
+    rdpPrivateKey *key = freerdp_key_new_from_pem(key_pem);
+    if (!key || !freerdp_settings_set_pointer_len(settings, FreeRDP_RdpServerRsaKey, key, 1)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the server's private key is no PEM that FreeRDP can read");
+        return false;
+    }
+    return true;
+}
+
+static bool set_up(rdpSettings *settings)
+{
+    static const struct {
+        FreeRDP_Settings_Keys_Bool key;
+        BOOL value;
+    } values[] = {
+        {FreeRDP_TlsSecurity, TRUE},
+        {FreeRDP_NlaSecurity, FALSE},
+        {FreeRDP_RdpSecurity, FALSE},
+        {FreeRDP_UseRdpSecurityLayer, FALSE},
+        {FreeRDP_SupportErrorInfoPdu, TRUE},
+        {FreeRDP_RefreshRect, TRUE},
+        {FreeRDP_SuppressOutput, TRUE},
+        {FreeRDP_SurfaceCommandsEnabled, FALSE},
+        {FreeRDP_SupportGraphicsPipeline, FALSE},
+        {FreeRDP_SupportMultitransport, FALSE},
+        {FreeRDP_NetworkAutoDetect, FALSE},
+        /* Else a write waits until a slow client has taken all of it. */
+        {FreeRDP_WaitForOutputBufferFlush, FALSE},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
+        if (!freerdp_settings_set_bool(settings, values[i].key, values[i].value))
+            return false;
+    }
+    return freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 32) &&
+           freerdp_settings_set_uint16(settings, FreeRDP_TLSMinVersion, TLS_1_2);
+}
+
+static bool initialize(Peer *peer, const char *certificate, const char *private_key, GError **error)
+{
+    freerdp_peer *rdp = peer->freerdp;
+    rdpContext *context = rdp->context;
+    ((Context *) context)->peer = peer;
+    if (!set_certificate(context->settings, certificate, private_key, error))
+        return false;
+    rdp->PostConnect = on_post_connect;
+    rdp->Activate = on_activate;
+    context->update->RefreshRect = on_refresh_rect;
+    context->update->SuppressOutput = on_suppress_output;
+    peer->screen = screen_new(context);
+    peer->channels = channels_new(context, error);
+    if (!peer->channels)
+        return false;
+    if (!set_up(context->settings) || !rdp->Initialize(rdp)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                            "FreeRDP did not take its settings");
+        return false;
+    }
+    return true;
+}
+
+Peer *peer_new(int fd, const char *certificate, const char *private_key,
+               const PeerCallbacks *callbacks, gpointer data, GError **error)
+{
+    g_autoptr(Peer) peer = g_new0(Peer, 1);
+    peer->fd = fd;
+    peer->callbacks = callbacks;
+    peer->data = data;
+    peer->freerdp = freerdp_peer_new(fd);
+    if (!peer->freerdp) {
+        close(fd);
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "FreeRDP made no peer");
+        return NULL;
+    }
+    peer->freerdp->ContextSize = sizeof(Context);
+    if (!freerdp_peer_context_new(peer->freerdp)) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "FreeRDP made no context");
+        return NULL;
+    }
+    if (!initialize(peer, certificate, private_key, error))
+        return NULL;
+    attach_source(peer);
+    return g_steal_pointer(&peer);
+}
+
+void peer_free(Peer *peer)
+{
+    if (!peer)
+        return;
+    if (peer->source) {
+        g_source_destroy(peer->source);
+        g_source_unref(peer->source);
+    }
+    g_clear_pointer(&peer->channels, channels_free);
+    g_clear_pointer(&peer->screen, screen_free);
+    if (peer->freerdp) {
+        freerdp_peer_context_free(peer->freerdp);
+        freerdp_peer_free(peer->freerdp);
+    }
+    g_free(peer);
+}
+
+Channels *peer_channels(Peer *peer)
+{
+    return peer->channels;
+}
+
+void peer_show(Peer *peer, const char *const *lines)
+{
+    screen_set_lines(peer->screen, lines);
+    if (!peer->over)
+        send_screen(peer);
+}
+
+bool peer_write_blocked(Peer *peer)
+{
+    return !peer->over && peer->freerdp->IsWriteBlocked(peer->freerdp);
+}
+
+void peer_flush(Peer *peer)
+{
+    if (!peer->over)
+        channels_flush(peer->channels, peer->freerdp->activated);
+}
+
+/* ---- The end ---- */
+
+/* [MS-RDPBCGR] 2.2.10.1.1.4.1.1 Logon Errors Info: clients that ask for it say more with it than
+ * with the error alone. Always the same, whatever the broker's reason was. */
+static void send_logon_failure(rdpContext *context)
+{
+    logon_info_ex info = {
+        .haveErrorInfo = TRUE,
+        .ErrorNotificationType = LOGON_MSG_SESSION_TERMINATE,
+        .ErrorNotificationData = LOGON_FAILED_BAD_PASSWORD,
+    };
+    if (context->update->SaveSessionInfo)
+        context->update->SaveSessionInfo(context, INFO_TYPE_LOGON_EXTENDED_INF, &info);
+}
+
+static void say_goodbye(Peer *peer, PeerEnd end)
+{
+    static const UINT32 error_infos[] = {
+        [PEER_END_DENIED] = ERRINFO_SERVER_DENIED_CONNECTION,
+        [PEER_END_BY_SERVER] = ERRINFO_RPC_INITIATED_DISCONNECT,
+    };
+    rdpContext *context = peer->freerdp->context;
+    if (!peer->freerdp->connected && end != PEER_END_DENIED)
+        return; /* in the middle of the connection sequence nothing would be understood */
+    if (end == PEER_END_DENIED)
+        send_logon_failure(context);
+    /* Close() says it too, but after the deactivation, when FreeRDP 3 does not listen any more. */
+    freerdp_set_error_info(context->rdp, error_infos[end]);
+    freerdp_send_error_info(context->rdp);
+    peer->freerdp->Close(peer->freerdp);
+}
+
+/* Until the client has closed, having read all: a socket closed with unread bytes in it would
+ * reset the connection, and our last words with it. */
+static void linger(Peer *peer)
+{
+    freerdp_peer *rdp = peer->freerdp;
+    gint64 end = g_get_monotonic_time() + GOODBYE_MS * G_TIME_SPAN_MILLISECOND;
+    bool finished = false;
+    for (;;) {
+        bool blocked = rdp->IsWriteBlocked(rdp);
+        if (!blocked && !finished) {
+            shutdown(peer->fd, SHUT_WR);
+            finished = true;
+        }
+        GPollFD poll = {.fd = peer->fd, .events = G_IO_IN | (blocked ? G_IO_OUT : 0)};
+        gint64 left_ms = (end - g_get_monotonic_time()) / G_TIME_SPAN_MILLISECOND;
+        if (left_ms <= 0 || g_poll(&poll, 1, (gint) left_ms) <= 0)
+            return;
+        char scrap[4096];
+        if ((poll.revents & ~G_IO_OUT) && recv(peer->fd, scrap, sizeof scrap, 0) <= 0)
+            return;
+        if (blocked && rdp->DrainOutputBuffer(rdp) < 0)
+            return;
+    }
+}
+
+void peer_disconnect(Peer *peer, PeerEnd end)
+{
+    if (peer->over)
+        return;
+    peer_flush(peer);
+    say_goodbye(peer, end);
+    peer->over = true;
+    linger(peer);
+}

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session.h"
+
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+
+#include <rdpusb/urbdrc.h>
+
+#include "broker-link.h"
+#include "channels.h"
+#include "guard.h"
+#include "peer.h"
+#include "session-log.h"
+#include "usb-device.h"
+
+/* The broker's login-seconds, of which this is the maximum, ends a slow login before. */
+#define LOGIN_SECONDS 3600
+
+/* The client's answer to the set-up of dynamic channels, and of the control channel. */
+#define CONTROL_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+
+/* From the wish to end to the end of all devices; with the client's farewell less than the two
+ * seconds that the whole server has. */
+#define END_TIMEOUT (1200 * G_TIME_SPAN_MILLISECOND)
+/* When the client is gone, there is only the guests to tell. */
+#define CLIENT_GONE_TIMEOUT (1000 * G_TIME_SPAN_MILLISECOND)
+#define END_SECONDS         4
+
+/* A client that closes a device resets it and sleeps 100 ms in the thread that also draws. */
+#define CLOSE_INTERVAL (200 * G_TIME_SPAN_MILLISECOND)
+
+#define MAX_EPITAPHS 6
+
+typedef enum {
+    SESSION_LOGIN,   /* nobody is in */
+    SESSION_RUNNING, /* serving */
+    SESSION_ENDING,  /* devices are being told */
+    SESSION_OVER,
+} SessionState;
+
+typedef struct {
+    SessionState state;
+    GMainLoop *loop;
+    GSource *turn; /* ready whenever there may be something to do */
+    LinkSettings settings;
+    Link *link;
+    Peer *peer;
+    char *user;
+    int64_t end_deadline;
+
+    RdpusbControlChannel *control;
+    Channel *control_channel;
+    bool control_opened;
+    int64_t control_deadline; /* until it is open */
+    const char *no_usb;       /* why there is none, for the screen */
+
+    GPtrArray *devices;   /* UsbDevice, owned */
+    uint32_t last_number; /* given to a device */
+    unsigned next_writer; /* index of the device that may write first */
+    bool told_limit;
+    int64_t next_close; /* earliest, of a device's channel */
+    GQueue epitaphs;    /* char *, newest last */
+} Session;
+
+static void wake(gpointer data)
+{
+    Session *session = data;
+    g_source_set_ready_time(session->turn, 0);
+}
+
+static UsbDevice *find_device(Session *session, uint32_t number)
+{
+    for (guint i = 0; i < session->devices->len; i++) {
+        UsbDevice *device = session->devices->pdata[i];
+        if (usb_device_number(device) == number && !usb_device_is_over(device))
+            return device;
+    }
+    return NULL;
+}
+
+/* ---- The end ---- */
+
+static void finish(Session *session)
+{
+    if (session->state == SESSION_OVER)
+        return;
+    session->state = SESSION_OVER;
+    guard_end(END_SECONDS);
+    peer_disconnect(session->peer, PEER_END_BY_SERVER);
+    g_main_loop_quit(session->loop);
+}
+
+static void begin_end(Session *session, int64_t now, int64_t timeout)
+{
+    session->state = SESSION_ENDING;
+    session->end_deadline = now + timeout;
+    guard_end(END_SECONDS);
+    wake(session);
+}
+
+static void end(Session *session, const char *reason)
+{
+    if (session->state == SESSION_LOGIN)
+        finish(session);
+    if (session->state != SESSION_RUNNING)
+        return;
+    g_message("ending: %s", reason);
+    int64_t now = g_get_monotonic_time();
+    begin_end(session, now, END_TIMEOUT);
+    for (guint i = 0; i < session->devices->len; i++)
+        usb_device_detach(session->devices->pdata[i], reason, now);
+}
+
+static gboolean on_signal(gpointer data)
+{
+    end(data, "the server is shutting down");
+    return G_SOURCE_CONTINUE;
+}
+
+/* ---- The screen ---- */
+
+static void add_devices(Session *session, GPtrArray *lines)
+{
+    for (guint i = 0; i < session->devices->len; i++) {
+        UsbDevice *device = session->devices->pdata[i];
+        if (!usb_device_is_over(device))
+            g_ptr_array_add(lines, usb_device_describe(device));
+    }
+    for (GList *i = session->epitaphs.head; i; i = i->next)
+        g_ptr_array_add(lines, g_strdup(i->data));
+}
+
+static void show(Session *session)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(lines, g_strdup(""));
+    g_ptr_array_add(lines, g_strdup("#rdpusb"));
+    g_ptr_array_add(lines, g_strdup_printf("Logged in as %s", session->user));
+    g_ptr_array_add(lines, g_strdup(""));
+    g_ptr_array_add(lines, g_strdup("#USB devices"));
+    guint before = lines->len;
+    add_devices(session, lines);
+    if (session->no_usb)
+        g_ptr_array_add(lines, g_strdup(session->no_usb));
+    else if (lines->len == before)
+        g_ptr_array_add(lines, g_strdup("none so far"));
+    g_ptr_array_add(lines, NULL);
+    peer_show(session->peer, (const char *const *) lines->pdata);
+}
+
+/* ---- The control channel ---- */
+
+static void give_up_usb(Session *session, const char *log_reason, const char *screen_reason)
+{
+    g_message("%s: no USB devices in this connection", log_reason);
+    session->no_usb = screen_reason;
+    g_clear_pointer(&session->control_channel, channel_close);
+    g_clear_pointer(&session->control, rdpusb_control_channel_free);
+}
+
+#define START_WITH_USB                                                                             \
+    "This client offers no USB devices. Start it with USB redirection: xfreerdp3 "                 \
+    "/usb:id:VVVV:PPPP ..."
+
+/* The first channel that a connection opens by this name is the control channel: [MS-RDPEUSB]
+ * 2.1. */
+static void open_control(Session *session, int64_t now)
+{
+    switch (channels_state(peer_channels(session->peer))) {
+    case CHANNELS_NONE:
+        give_up_usb(session, "the client has no dynamic virtual channels", START_WITH_USB);
+        return;
+    case CHANNELS_WAITING:
+        if (now >= session->control_deadline)
+            give_up_usb(session, "the client does not set up dynamic virtual channels",
+                        START_WITH_USB);
+        return;
+    case CHANNELS_READY: break;
+    }
+    session->control_channel = channel_open(peer_channels(session->peer), RDPUSB_URBDRC_NAME);
+    if (!session->control_channel)
+        give_up_usb(session, "FreeRDP opened no channel", "The server is short of memory.");
+}
+
+static void open_devices(Session *session, int64_t now)
+{
+    unsigned additions = rdpusb_control_channel_take_additions(session->control);
+    for (unsigned i = 0; i < additions; i++) {
+        if (session->devices->len >= session->settings.max_device_channels) {
+            if (!session->told_limit)
+                g_warning("the client offers more devices than max-device-channels (%u): the "
+                          "others are ignored",
+                          session->settings.max_device_channels);
+            session->told_limit = true;
+            return;
+        }
+        Channel *channel = channel_open(peer_channels(session->peer), RDPUSB_URBDRC_NAME);
+        if (!channel) {
+            g_warning("FreeRDP opened no channel for a device");
+            return;
+        }
+        g_ptr_array_add(session->devices,
+                        usb_device_new(++session->last_number, channel, session->link,
+                                       &session->settings.limits, now, wake, session));
+    }
+}
+
+static bool feed_control(Session *session, int64_t now, GError **error)
+{
+    if (!session->control_opened) {
+        session->control_opened = true;
+        session->control_deadline = RDPUSB_NO_DEADLINE;
+        rdpusb_control_channel_opened(session->control, now);
+    }
+    const uint8_t *message;
+    size_t size;
+    while ((message = channel_read(session->control_channel, &size))) {
+        if (!rdpusb_control_channel_feed(session->control, message, size, now, error))
+            return false;
+    }
+    return rdpusb_control_channel_deadline(session->control) > now ||
+           rdpusb_control_channel_tick(session->control, now, error);
+}
+
+static void follow_control(Session *session, int64_t now)
+{
+    if (!session->control_channel) {
+        open_control(session, now);
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    if (channel_state(session->control_channel) == CHANNEL_OPEN &&
+        !feed_control(session, now, &error)) {
+        g_warning("control channel: %s", error->message);
+        end(session, "the client broke the rules of USB redirection");
+        return;
+    }
+    switch (channel_state(session->control_channel)) {
+    case CHANNEL_OPENING:
+        if (now >= session->control_deadline)
+            give_up_usb(session, "the client does not answer for the control channel",
+                        START_WITH_USB);
+        break;
+    case CHANNEL_OPEN: open_devices(session, now); break;
+    case CHANNEL_REFUSED:
+        give_up_usb(session, "the client has no USB redirection", START_WITH_USB);
+        break;
+    case CHANNEL_CLOSED:
+        /* Its devices are dead now, and it cannot be opened again in this connection. */
+        g_warning("control channel: closed by the client");
+        end(session, "the client ended USB redirection");
+        break;
+    }
+}
+
+/* ---- Turns ---- */
+
+/* Everything written goes through one socket: messages are taken only while it takes them, so that
+ * what waits, waits in the bridges, which start no new transfers then. One message for each device
+ * in turn. */
+static void write_client(Session *session, int64_t now)
+{
+    GBytes *message;
+    while (session->control_opened && session->control && !peer_write_blocked(session->peer) &&
+           (message = rdpusb_control_channel_next_message(session->control))) {
+        channel_write(session->control_channel, message);
+        g_bytes_unref(message);
+        peer_flush(session->peer);
+    }
+    guint n = session->devices->len;
+    guint idle = 0; /* devices in a row that had nothing to write */
+    while (idle < n && !peer_write_blocked(session->peer)) {
+        UsbDevice *device = session->devices->pdata[session->next_writer++ % n];
+        if (usb_device_write(device, now)) {
+            peer_flush(session->peer);
+            idle = 0;
+        } else {
+            idle++;
+        }
+    }
+    peer_flush(session->peer);
+}
+
+static void bury(Session *session, UsbDevice *device)
+{
+    if (usb_device_has_epitaph(device)) {
+        g_queue_push_tail(&session->epitaphs, usb_device_describe(device));
+        if (session->epitaphs.length > MAX_EPITAPHS)
+            g_free(g_queue_pop_head(&session->epitaphs));
+    }
+    g_ptr_array_remove(session->devices, device);
+}
+
+/* Closes the channels of devices that are over, one after the other. */
+static void bury_devices(Session *session, int64_t now)
+{
+    for (guint i = 0; i < session->devices->len && now >= session->next_close; i++) {
+        UsbDevice *device = session->devices->pdata[i];
+        if (!usb_device_is_over(device))
+            continue;
+        bury(session, device);
+        session->next_close = now + CLOSE_INTERVAL;
+    }
+}
+
+static bool any_device(Session *session, bool over)
+{
+    for (guint i = 0; i < session->devices->len; i++) {
+        if (usb_device_is_over(session->devices->pdata[i]) == over)
+            return true;
+    }
+    return false;
+}
+
+static int64_t next_deadline(Session *session)
+{
+    int64_t deadline = session->control ? session->control_deadline : RDPUSB_NO_DEADLINE;
+    if (session->control && session->control_opened)
+        deadline = MIN(deadline, rdpusb_control_channel_deadline(session->control));
+    for (guint i = 0; i < session->devices->len; i++)
+        deadline = MIN(deadline, usb_device_deadline(session->devices->pdata[i]));
+    if (any_device(session, true))
+        deadline = MIN(deadline, session->next_close);
+    if (session->state == SESSION_ENDING)
+        deadline = MIN(deadline, session->end_deadline);
+    return deadline;
+}
+
+static gboolean on_turn(gpointer data)
+{
+    Session *session = data;
+    g_source_set_ready_time(session->turn, -1);
+    if (session->state != SESSION_RUNNING && session->state != SESSION_ENDING)
+        return G_SOURCE_CONTINUE;
+    int64_t now = g_get_monotonic_time();
+    if (session->control && session->state == SESSION_RUNNING)
+        follow_control(session, now);
+    for (guint i = 0; i < session->devices->len; i++)
+        usb_device_turn(session->devices->pdata[i], now);
+    write_client(session, now);
+    if (session->state == SESSION_ENDING &&
+        (!any_device(session, false) || now >= session->end_deadline)) {
+        finish(session);
+        return G_SOURCE_CONTINUE;
+    }
+    bury_devices(session, now);
+    show(session);
+    /* A wake during this turn stands. */
+    int64_t deadline = next_deadline(session);
+    if (g_source_get_ready_time(session->turn) != 0 && deadline != RDPUSB_NO_DEADLINE)
+        g_source_set_ready_time(session->turn, deadline);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean dispatch_turn(GSource *source, GSourceFunc callback, gpointer data)
+{
+    return callback(data);
+}
+
+static GSourceFuncs turn_funcs = {.dispatch = dispatch_turn};
+
+/* ---- From the peer ---- */
+
+/* Waits for the broker: nobody is served by this process yet. */
+static bool on_login(const char *user, const char *domain, const char *password, gpointer data)
+{
+    Session *session = data;
+    g_autoptr(GError) error = NULL;
+    if (!link_authenticate(session->link, user, domain, password, &error)) {
+        g_message("login refused: %s", error->message);
+        session->state = SESSION_OVER;
+        guard_end(END_SECONDS);
+        g_main_loop_quit(session->loop);
+        return false;
+    }
+    session->state = SESSION_RUNNING;
+    session->user = *domain ? g_strdup_printf("%s\\%s", domain, user) : g_strdup(user);
+    session->control = rdpusb_control_channel_new();
+    session->control_deadline = g_get_monotonic_time() + CONTROL_TIMEOUT;
+    guard_release();
+    g_unix_signal_add(SIGTERM, on_signal, session);
+    g_unix_signal_add(SIGINT, on_signal, session);
+    return true;
+}
+
+static void on_activated(gpointer data)
+{
+    wake(data);
+}
+
+static void on_progress(gpointer data)
+{
+    wake(data);
+}
+
+static void on_client_closed(const char *reason, gpointer data)
+{
+    Session *session = data;
+    g_message("%s", reason);
+    if (session->state == SESSION_LOGIN)
+        finish(session);
+    if (session->state == SESSION_OVER)
+        return;
+    int64_t now = g_get_monotonic_time();
+    begin_end(session, now, CLIENT_GONE_TIMEOUT);
+    for (guint i = 0; i < session->devices->len; i++)
+        usb_device_client_gone(session->devices->pdata[i], now);
+}
+
+static const PeerCallbacks peer_callbacks = {
+    .login = on_login,
+    .activated = on_activated,
+    .progress = on_progress,
+    .closed = on_client_closed,
+};
+
+/* ---- From the broker ---- */
+
+static bool on_connect(uint32_t number, const char *port, int fd, gpointer data, GError **error)
+{
+    UsbDevice *device = find_device(data, number);
+    if (device)
+        return usb_device_connect(device, port, fd, g_get_monotonic_time(), error);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "device %u is not here (any more)",
+                number);
+    return false;
+}
+
+static void on_waiting(uint32_t number, const char *reason, gpointer data)
+{
+    UsbDevice *device = find_device(data, number);
+    if (device)
+        usb_device_set_waiting(device, reason);
+}
+
+static void on_attach_answered(uint32_t number, const GError *error, gpointer data)
+{
+    UsbDevice *device = find_device(data, number);
+    if (device)
+        usb_device_attach_answered(device, error, g_get_monotonic_time());
+}
+
+static void on_end(const char *reason, gpointer data)
+{
+    end(data, reason);
+}
+
+static const LinkCallbacks link_callbacks = {
+    .connect = on_connect,
+    .waiting = on_waiting,
+    .attach_answered = on_attach_answered,
+    .end = on_end,
+};
+
+/* ---- Life ---- */
+
+static void init(Session *session)
+{
+    session->loop = g_main_loop_new(NULL, FALSE);
+    session->devices = g_ptr_array_new_with_free_func((GDestroyNotify) usb_device_free);
+    g_queue_init(&session->epitaphs);
+    session->turn = g_source_new(&turn_funcs, sizeof(GSource));
+    g_source_set_name(session->turn, "turn");
+    g_source_set_callback(session->turn, on_turn, session, NULL);
+    g_source_attach(session->turn, NULL);
+}
+
+static void clear(Session *session)
+{
+    g_clear_pointer(&session->devices, g_ptr_array_unref);
+    g_clear_pointer(&session->control, rdpusb_control_channel_free);
+    g_clear_pointer(&session->peer, peer_free); /* and its channels */
+    if (session->link)
+        link_flush(session->link);
+    g_clear_pointer(&session->link, link_free);
+    link_settings_clear(&session->settings);
+    g_queue_clear_full(&session->epitaphs, g_free);
+    g_free(session->user);
+    g_source_destroy(session->turn);
+    g_source_unref(session->turn);
+    g_main_loop_unref(session->loop);
+}
+
+static bool begin(Session *session, int client_fd, int link_fd, GError **error)
+{
+    session->link = link_new(link_fd, &link_callbacks, session, error);
+    if (!session->link || !link_configure(session->link, &session->settings, error)) {
+        g_prefix_error(error, "link to rdpusbd: ");
+        g_close(client_fd, NULL);
+        return false;
+    }
+    if (!session_log_configure(session->settings.log_level, session->settings.client))
+        g_warning("unknown log level '%s'", session->settings.log_level);
+    session->peer = peer_new(client_fd, session->settings.certificate,
+                             session->settings.private_key, &peer_callbacks, session, error);
+    return session->peer;
+}
+
+bool session_run(int client_fd, int link_fd, GError **error)
+{
+    Session session = {.state = SESSION_LOGIN};
+    guard_login(LOGIN_SECONDS);
+    init(&session);
+    bool begun = begin(&session, client_fd, link_fd, error);
+    if (begun && session.state != SESSION_OVER)
+        g_main_loop_run(session.loop);
+    clear(&session);
+    return begun;
+}

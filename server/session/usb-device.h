@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One bridged device: the bridge of librdpusb between its channel at the client, its stream to the
+ * guest, and what the broker has to know about it.
+ *
+ * Nothing happens to the client or the broker except in usb_device_turn(): whatever else comes in
+ * asks for a turn by the `wake` callback.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rdpusb/bridge.h>
+
+#include "broker-link.h"
+#include "channels.h"
+
+typedef struct UsbDevice UsbDevice;
+
+/* `number` names the device on the link and makes its interface id unique. Takes `channel`, which
+ * is just being opened. `link` outlives the device. `wake`: please call usb_device_turn(). */
+UsbDevice *usb_device_new(uint32_t number, Channel *channel, Link *link, const RdpusbLimits *limits,
+                          int64_t now, GSourceOnceFunc wake, gpointer data);
+/* Accepts NULL. Closes the channel and the stream. */
+void usb_device_free(UsbDevice *device);
+
+uint32_t usb_device_number(const UsbDevice *device);
+
+/* Moves everything that can be moved, except messages to the client. */
+void usb_device_turn(UsbDevice *device, int64_t now);
+/* When usb_device_turn() is due at the latest. */
+int64_t usb_device_deadline(const UsbDevice *device);
+/* Writes one message to the client; false when there is none. */
+bool usb_device_write(UsbDevice *device, int64_t now);
+
+/* From the broker; see LinkCallbacks. */
+bool usb_device_connect(UsbDevice *device, const char *port, int fd, int64_t now, GError **error);
+void usb_device_set_waiting(UsbDevice *device, const char *reason);
+void usb_device_attach_answered(UsbDevice *device, const GError *error, int64_t now);
+
+/* Ends the redirection in order. */
+void usb_device_detach(UsbDevice *device, const char *reason, int64_t now);
+/* The whole connection to the client is gone. */
+void usb_device_client_gone(UsbDevice *device, int64_t now);
+
+/* True when guest and broker know that the device has gone: only usb_device_free() is left. */
+bool usb_device_is_over(const UsbDevice *device);
+
+/* What it is and how it is, for the screen. Caller frees. */
+char *usb_device_describe(const UsbDevice *device);
+/* True when it ended in a way that its user should see: usb_device_describe() says which. */
+bool usb_device_has_epitaph(const UsbDevice *device);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(UsbDevice, usb_device_free)
