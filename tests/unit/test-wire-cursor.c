@@ -274,6 +274,41 @@ static void test_kind_from_client(void)
     FROM_CLIENT(5, UNKNOWN, 0x40000005, 0, 0x105);
 }
 
+/* A decoder called by itself refuses the header of another message. */
+static void test_header_of_another_message(void)
+{
+    uint8_t data[12] = {1, 0, 0, 0x40, 0, 0, 0, 0, 0, 1, 0, 0};
+    WireAddVirtualChannel m;
+    g_assert_true(wire_add_virtual_channel_decode(&m, data, sizeof data));
+    for (unsigned mask = 0; mask < 4; mask++) {
+        data[3] = (uint8_t) (mask << 6);
+        g_assert_cmpint(wire_add_virtual_channel_decode(&m, data, sizeof data), ==, mask == 1);
+        WireHeader header;
+        g_assert_cmpint(wire_header_decode(&header, data, sizeof data), ==, mask < 2);
+        g_assert_cmpint(wire_header_decode(&header, data, 8), ==, mask == 2);
+    }
+    data[3] = 0x40;
+    data[8] = 1;
+    g_assert_false(wire_add_virtual_channel_decode(&m, data, sizeof data));
+}
+
+/* Size has 16 bits: a CbTsUrbResult beyond them contradicts it. */
+static void test_result_longer_than_its_size_can_say(void)
+{
+    enum { LONGEST = UINT16_MAX, AROUND = 28 };
+    g_autofree uint8_t *data = g_malloc0(LONGEST + 1 + AROUND);
+    WireUrbCompletion m = {.ts_urb_result.length = LONGEST - 8}, back;
+    m.ts_urb_result.data = g_malloc0(LONGEST);
+    size_t size = wire_urb_completion_no_data_encode(&m, data, LONGEST + AROUND);
+    g_assert_cmpuint(size, ==, LONGEST + AROUND);
+    g_assert_true(wire_urb_completion_no_data_decode(&back, data, size));
+    WireCursor cb_ts_urb_result = wire_writer(data + 16, 4);
+    uint32_t longer = LONGEST + 1;
+    wire_u32(&cb_ts_urb_result, &longer);
+    g_assert_false(wire_urb_completion_no_data_decode(&back, data, size + 1));
+    g_free((void *) m.ts_urb_result.data);
+}
+
 static void test_unknown_kind(void)
 {
     const uint8_t data[16] = {0};
@@ -329,6 +364,9 @@ int main(int argc, char **argv)
                     test_text_of_a_device_is_not_trusted);
     g_test_add_func("/wire-cursor/text-is-cut", test_text_is_cut);
     g_test_add_func("/wire-cursor/kind-from-client", test_kind_from_client);
+    g_test_add_func("/wire-cursor/header-of-another-message", test_header_of_another_message);
+    g_test_add_func("/wire-cursor/result-longer-than-its-size-can-say",
+                    test_result_longer_than_its_size_can_say);
     g_test_add_func("/wire-cursor/unknown-kind", test_unknown_kind);
     g_test_add_func("/wire-cursor/add-device-of-two", test_add_device_of_two);
     g_test_add_func("/wire-cursor/names", test_names);

@@ -250,6 +250,9 @@ static void test_repair(void)
     WireUrbCompletion m;
     g_assert_true(wire_urb_completion_no_data_decode(&m, data, length));
     g_assert_cmphex(m.hresult, !=, 0);
+    m.output_buffer_size = 0;
+    g_assert_false(wire_select_interface_completion_repair(&m));
+    m.output_buffer_size = 1;
     g_assert_true(wire_select_interface_completion_repair(&m));
     g_assert_cmphex(m.hresult, ==, 0);
     g_assert_cmpuint(m.output_buffer_size, ==, 0);
