@@ -206,6 +206,7 @@ static bool serve_control(struct gadget *gadget, struct gadget_endpoint *endpoin
         .wLength = libusb_le16_to_cpu(setup->wLength),
     };
     size_t length = request.wLength;
+    gadget->asked_at = transfer->head_since;
     switch (gadget_request(gadget, &request, data, &length)) {
     case GADGET_NAK: return false;
     case GADGET_STALL: complete_stalled(endpoint, transfer); return true;
@@ -292,13 +293,12 @@ static bool serve_out(struct gadget *gadget, struct gadget_endpoint *endpoint,
 
 static bool delayed(struct gadget_endpoint *endpoint, struct transfer *transfer)
 {
-    if (endpoint->delay == 0)
+    if (transfer->head_since == 0)
+        transfer->head_since = gadget_now();
+    uint64_t due = transfer->head_since + endpoint->delay;
+    if (endpoint->delay == 0 || due <= gadget_now())
         return false;
-    if (transfer->serve_from == 0)
-        transfer->serve_from = gadget_now() + endpoint->delay;
-    if (transfer->serve_from <= gadget_now())
-        return false;
-    clock_note(transfer->serve_from);
+    clock_note(due);
     return true;
 }
 
@@ -306,7 +306,7 @@ static bool delayed(struct gadget_endpoint *endpoint, struct transfer *transfer)
 static bool serve(struct gadget *gadget, struct gadget_endpoint *endpoint,
                   struct transfer *transfer)
 {
-    if (endpoint->held || delayed(endpoint, transfer))
+    if (delayed(endpoint, transfer) || endpoint->held)
         return false;
     if (endpoint->fail_count != 0) {
         endpoint->fail_count--;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* RDPUSB_GADGETS: "kind,key=value,…;kind,…", a backslash takes the next character as it is (\n a
- * newline). */
+/*
+ * RDPUSB_GADGETS: "kind,key=value,…;kind,…". A backslash takes the next character as it is, \n is a
+ * newline.
+ */
 #include "gadget-bus.h"
 
 #include <ctype.h>
@@ -12,7 +14,7 @@
 
 #define OPTIONS_MAX 16
 
-static const struct gadget_ops *const kinds[] = {&storage_gadget};
+static const struct gadget_ops *const kinds[] = {&storage_gadget, &keyboard_gadget, &vendor_gadget};
 
 struct gadget_options {
     char *kind;

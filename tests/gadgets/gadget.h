@@ -115,11 +115,12 @@ struct gadget {
     struct libusb_device_handle *claimed_by[GADGET_MAX_INTERFACES];
     struct gadget_endpoint endpoints[GADGET_ENDPOINTS];
 
-    uint64_t wake_at; /* when the kind wants its endpoints to be asked again */
+    uint64_t asked_at; /* when the control request being served came to the head of the queue */
+    uint64_t wake_at;  /* when the kind wants its endpoints to be asked again */
     void *state;
 };
 
-extern const struct gadget_ops hub_gadget, storage_gadget;
+extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget;
 
 /* Options of one gadget ("key=value,…"). A key that nobody asks for is an error. */
 const char *gadget_options_string(struct gadget_options *options, const char *key,

@@ -79,7 +79,7 @@ struct transfer {
     struct gadget_endpoint *endpoint;
     bool cancelled;
     uint64_t deadline;   /* GADGET_NO_TIMEOUT: none */
-    uint64_t serve_from; /* 0: not yet at the head of a delayed endpoint */
+    uint64_t head_since; /* 0: not yet at the head of its endpoint */
     size_t moved;        /* bytes; without the setup packet */
     bool zero_packet_due;
     uint32_t stream_id;

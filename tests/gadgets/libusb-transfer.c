@@ -134,7 +134,7 @@ static int submit_locked(struct transfer *transfer)
     transfer->handle = public->dev_handle;
     transfer->cancelled = false;
     transfer->moved = 0;
-    transfer->serve_from = 0;
+    transfer->head_since = 0;
     transfer->deadline =
         public->timeout ? gadget_now() + public->timeout * GADGET_US_PER_MS : GADGET_NO_TIMEOUT;
     bool add_zero = (public->flags & LIBUSB_TRANSFER_ADD_ZERO_PACKET) != 0 &&
