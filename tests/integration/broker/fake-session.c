@@ -8,6 +8,7 @@
 #include <gio/gunixfdlist.h>
 #include <glib-unix.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -329,6 +330,8 @@ static void on_line(GObject *source, GAsyncResult *result, gpointer data)
 
 int main(void)
 {
+    puts("this must not reach the daemon's standard output");
+    fflush(stdout);
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     g_autoptr(GSocket) socket = g_socket_new_from_fd(CLIENT_FD, NULL);
     if (!socket)

@@ -135,6 +135,7 @@ class Daemon:
             errors = [line for line in self.log.rest() if 'CRITICAL' in line or 'error: ' in line or
                       'Sanitizer' in line]
             check(not errors, f'log: {errors}')
+            check(len(self.output.rest()) == 1, f'standard output: {self.output.seen}')
 
 
 class Session:
@@ -347,7 +348,6 @@ def test_session_gets_nothing_else(folder):
         check('core 0;' in inspect, inspect)
         pid, group = re.search(r'pid (\d+); group (\d+)', inspect).groups()
         check(pid == group, 'a signal from the terminal reaches the session')
-        check(not daemon.output.queue.qsize(), 'a session wrote to standard output')
 
 
 def test_notifies_systemd(folder):
@@ -588,6 +588,15 @@ def test_hostile_session_hurts_itself(folder):
         daemon.log.find('session process (exited|was killed)')
         good.attach(1)
         good.event('waiting 1')
+
+
+def test_session_without_sense_is_ended(folder):
+    with Daemon(folder) as daemon:
+        session = Session(daemon)
+        for _ in range(15):
+            session.expect('detached 1 nothing', 'error org.rdpusb.Error.Invalid')
+        session.tell('detached 1 nothing')
+        daemon.log.find('session process was killed')
 
 
 def test_stop_tells_every_session(folder):
