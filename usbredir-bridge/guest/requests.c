@@ -135,6 +135,7 @@ static void on_control_packet(void *priv, uint64_t id,
     if (asked(link))
         device_control(link->device, id, header->endpoint, &setup, data, data ? size : 0,
                        link->now);
+    usbredirparser_free_packet_data(link->parser, data);
 }
 
 static void on_bulk_packet(void *priv, uint64_t id, struct usb_redir_bulk_packet_header *header,
