@@ -14,6 +14,8 @@
 
 /* Reads the environment and starts the threads, once in the life of the process. */
 bool bus_start(void);
+/* For the life of the process. */
+bool bus_start_thread(void *(*function)(void *) );
 void bus_lock(void);
 void bus_unlock(void);
 void bus_wait(pthread_cond_t *condition); /* releases the lock meanwhile */
