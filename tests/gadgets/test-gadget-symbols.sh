@@ -8,9 +8,8 @@ set -euo pipefail
 
 exported() { nm -D --defined-only "$1" | awk '$2 == "T" { print $3 }' | sort; }
 
-# A sanitizer's runtime exports functions of its own from what is linked with it.
 missing=$(comm -13 <(exported "$1") <(exported "$2"))
-foreign=$(exported "$1" | grep -v '^libusb_' | grep -vE '^_?_(asan|ubsan|tsan|sancov|odr)' || true)
+foreign=$(exported "$1" | grep -v '^libusb_' || true)
 
 echo 1..2
 [ -z "$missing" ] && echo "ok 1 every function of libusb" || echo "not ok 1 missing:" $missing
