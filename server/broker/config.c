@@ -107,8 +107,10 @@ static bool number_parse(const char *text, const Setting *setting, guint64 *numb
     char *end = NULL;
     guint64 value = g_ascii_isdigit(text[0]) ? g_ascii_strtoull(text, &end, 10) : 0;
     guint64 factor = 0;
+    while (end && *end == ' ')
+        end++;
     for (gsize i = 0; end && i < G_N_ELEMENTS(units); i++) {
-        if (strcmp(g_strchug(end), units[i].suffix) == 0)
+        if (strcmp(end, units[i].suffix) == 0)
             factor = units[i].factor;
     }
     if (factor == 0) {

@@ -9,6 +9,7 @@
 
 #define MAX_LOGIN_ATTEMPTS    3
 #define MAX_DESCRIPTION_BYTES 16384
+#define MAX_INVALID_CALLS     16
 /* How long a session may take to end after the link is gone or it was told to disconnect. */
 #define END_SECONDS 3
 
@@ -21,6 +22,7 @@ struct Connection {
     Link *link;
     bool configured;
     unsigned attempts;
+    unsigned invalid_calls;
     char *user;          /* quoted for the log; NULL before login */
     GHashTable *devices; /* number -> Device; numbers are the session's own */
     guint deadline;      /* source: of the login, later of the end */
@@ -98,11 +100,14 @@ static bool deny(GError **error, const char *reason)
     return false;
 }
 
-/* A call that a sound session does not make. */
+/* A call that a sound session does not make. One that goes on making them is ended, before it fills
+ * the log. */
 static bool invalid(Connection *connection, GError **error, const char *reason)
 {
     g_warning("connection from %s: refused a call of the session: %s", connection->peer, reason);
     g_set_error_literal(error, LINK_ERROR, LINK_ERROR_INVALID, reason);
+    if (++connection->invalid_calls == MAX_INVALID_CALLS)
+        connection_kill(connection);
     return false;
 }
 

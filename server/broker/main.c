@@ -73,21 +73,22 @@ static Ports *open_ports(const Config *config, GError **error)
     return ports;
 }
 
-/* Serves until a signal comes. The handlers stand before anything that takes time. */
+/* Serves until a signal comes. The handlers stand before anybody can know that it serves. */
 static bool serve(const ConnectionContext *context, GError **error)
 {
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     g_autoptr(Broker) broker = broker_new(context);
     Daemon daemon = {.loop = loop, .broker = broker};
-    if (!broker_open(broker, error))
-        return false;
     guint sources[] = {g_unix_signal_add(SIGTERM, on_signal, &daemon),
                        g_unix_signal_add(SIGINT, on_signal, &daemon)};
-    sd_notify(0, "READY=1");
-    g_main_loop_run(loop);
+    bool serves = broker_open(broker, error);
+    if (serves) {
+        sd_notify(0, "READY=1");
+        g_main_loop_run(loop);
+    }
     for (gsize i = 0; i < G_N_ELEMENTS(sources); i++)
         g_source_remove(sources[i]);
-    return true;
+    return serves;
 }
 
 static bool run(const Config *config, GError **error)

@@ -17,13 +17,13 @@ typedef struct {
     Ports *ports;
     char *name; /* QEMU's spelling, without server=on */
     TransportPortSocket *socket;
-    PortClaim *claim;         /* NULL: free */
-    TransportPortState state; /* as last told */
-    char *state_text;         /* as last told, or NULL */
-    int stream;               /* our copy of the one that the session has, or -1 */
-    gint64 connected_at;      /* of `stream`, monotonic microseconds */
-    guint tries;              /* streams without use in a row */
-    guint retry;              /* source: asks for the next */
+    PortClaim *claim; /* NULL: free */
+    bool listens;
+    bool holding;        /* a guest has connected and is not taken yet */
+    int stream;          /* our copy of the one that the session has, or -1 */
+    gint64 connected_at; /* of `stream`, monotonic microseconds */
+    guint tries;         /* streams without use in a row */
+    guint retry;         /* source: asks for the next */
 } Port;
 
 struct Ports {
@@ -42,23 +42,20 @@ struct PortClaim {
 
 /* ---- A port with a device ---- */
 
-static void tell_waiting(Port *port)
+static void tell_waiting(Port *port, const char *text)
 {
-    bool waits = port->state == TRANSPORT_PORT_RETRYING || port->state == TRANSPORT_PORT_LISTENING;
-    if (!port->claim || port->stream >= 0 || !waits || !port->state_text)
-        return;
-    g_autofree char *reason = g_strdup_printf("port %s: %s", port->name, port->state_text);
+    g_autofree char *reason = g_strdup_printf("port %s: %s", port->name, text);
     port->claim->events->waiting(port->claim->owner, reason);
 }
 
 static void on_state(void *data, TransportPortState state, const char *text)
 {
     Port *port = data;
-    port->state = state;
-    g_free(port->state_text);
-    port->state_text = g_strdup(text);
     g_debug("port %s: %s", port->name, text);
-    tell_waiting(port);
+    port->holding = state == TRANSPORT_PORT_HOLDING;
+    bool waits = state == TRANSPORT_PORT_RETRYING || state == TRANSPORT_PORT_LISTENING;
+    if (port->claim && port->stream < 0 && waits)
+        tell_waiting(port, text);
 }
 
 /* The copy lets us end the stream when the device leaves, whatever the session does with its own:
@@ -66,6 +63,7 @@ static void on_state(void *data, TransportPortState state, const char *text)
 static void on_opened(void *data, int fd)
 {
     Port *port = data;
+    port->holding = false;
     port->stream = fd;
     port->connected_at = g_get_monotonic_time();
     port->claim->events->connected(port->claim->owner, port->name, fd);
@@ -85,7 +83,8 @@ static gboolean on_retry(gpointer data)
     Port *port = data;
     port->retry = 0;
     transport_port_socket_request(port->socket);
-    tell_waiting(port); /* a listening port said so before it had this device */
+    if (port->listens && !port->holding)
+        tell_waiting(port, "its guest has not connected");
     return G_SOURCE_REMOVE;
 }
 
@@ -196,7 +195,6 @@ static void port_free(gpointer data)
 {
     Port *port = data;
     transport_port_socket_free(port->socket);
-    g_free(port->state_text);
     g_free(port->name);
     g_free(port);
 }
@@ -226,7 +224,9 @@ bool ports_add(Ports *ports, const char *chardev, GError **error)
         return false;
     Port *port = g_new0(Port, 1);
     port->ports = ports;
+    port->name = g_strdup(chardev);
     port->stream = -1;
+    port->listens = address->server;
     port->socket = transport_port_socket_new(address, &port_events, port, error);
     if (!port->socket) {
         g_prefix_error(error, "cannot open port %s: ", chardev);
@@ -236,6 +236,7 @@ bool ports_add(Ports *ports, const char *chardev, GError **error)
     g_autoptr(TransportAddress) shown =
         transport_address_copy(transport_port_socket_get_address(port->socket));
     shown->server = false;
+    g_free(port->name);
     port->name = transport_address_to_string(shown);
     g_ptr_array_add(ports->ports, port);
     return true;

@@ -85,9 +85,9 @@ static void restrict_child(gpointer data)
 
 static char **child_environment(void)
 {
-    static const char *const kept[] = {"LANG",         "LC_ALL",        "TZ",
-                                       "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-                                       "WLOG_LEVEL",   "WLOG_FILTER",   "LD_LIBRARY_PATH"};
+    static const char *const kept[] = {
+        "LANG",         "LC_ALL",     "TZ",          "ASAN_OPTIONS",    "UBSAN_OPTIONS",
+        "LSAN_OPTIONS", "WLOG_LEVEL", "WLOG_FILTER", "LD_LIBRARY_PATH", "G_DEBUG"};
     /* FreeRDP does not start without a home, though a server keeps nothing there. */
     char **environment = g_environ_setenv(NULL, "HOME", "/nonexistent", TRUE);
     for (gsize i = 0; i < G_N_ELEMENTS(kept); i++) {

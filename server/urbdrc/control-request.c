@@ -49,7 +49,8 @@ bool urbdrc_control_request_is_reserved(const RdpusbSetup *setup)
     case SET_CONFIGURATION: return recipient == DEVICE;
     case SET_INTERFACE: return recipient == INTERFACE;
     case CLEAR_FEATURE: /* endpoint 0 has no pipe and no halt that lasts */
-        return recipient == ENDPOINT && setup->value == ENDPOINT_HALT && (setup->index & 0x0f) != 0;
+        return recipient == ENDPOINT && setup->value == ENDPOINT_HALT && setup->length == 0 &&
+               (setup->index & 0x0f) != 0;
     default: return false;
     }
 }

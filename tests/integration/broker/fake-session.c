@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Stands in for rdpusb-session: the client's socket, which is RDP otherwise, carries lines. A test
+ * writes commands there and reads what the session was told; see `commands` below. Each command is
+ * answered by one line, and events come between.
+ */
+#include <gio/gio.h>
+#include <gio/gunixfdlist.h>
+#include <glib-unix.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "rdpusb-link.h"
+
+#define CLIENT_FD   3
+#define LINK_FD     4
+#define OBJECT_PATH "/org/rdpusb"
+
+typedef struct {
+    GMainLoop *loop;
+    GIOStream *client;
+    GDataInputStream *lines;
+    GDBusConnection *connection;
+    LinkSession1 *session;
+    LinkBroker1 *broker;
+    GHashTable *streams; /* number -> GIOStream */
+    bool stubborn;       /* does not end on Disconnect */
+} Fake;
+
+static void say(Fake *fake, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static void say(Fake *fake, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_autofree char *line = g_strconcat(g_strdelimit(text, "\n", ' '), "\n", NULL);
+    g_output_stream_write_all(g_io_stream_get_output_stream(fake->client), line, strlen(line), NULL,
+                              NULL, NULL);
+}
+
+static void say_result(Fake *fake, const char *done, const GError *error)
+{
+    if (error) {
+        g_autofree char *name = g_dbus_error_get_remote_error(error);
+        g_autoptr(GError) stripped = g_error_copy(error);
+        g_dbus_error_strip_remote_error(stripped);
+        say(fake, "error %s %s", name ? name : "-", stripped->message);
+    } else {
+        say(fake, "%s", done);
+    }
+}
+
+/* ---- The broker's calls ---- */
+
+typedef struct {
+    Fake *fake;
+    guint device;
+    GIOStream *stream;
+    char buffer[256];
+} Reader;
+
+static void on_stream_bytes(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Reader *reader = data;
+    GInputStream *input = G_INPUT_STREAM(source);
+    gssize n = g_input_stream_read_finish(input, result, NULL);
+    if (n > 0) {
+        say(reader->fake, "received %u %.*s", reader->device, (int) n, reader->buffer);
+        g_input_stream_read_async(input, reader->buffer, sizeof reader->buffer, 0, NULL,
+                                  on_stream_bytes, reader);
+        return;
+    }
+    say(reader->fake, "eof %u", reader->device);
+    g_object_unref(reader->stream);
+    g_free(reader);
+}
+
+static gboolean on_connect(LinkSession1 *session, GDBusMethodInvocation *invocation,
+                           GUnixFDList *fds, guint device, const char *port, GVariant *handle,
+                           Fake *fake)
+{
+    int fd = g_unix_fd_list_get(fds, g_variant_get_handle(handle), NULL);
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(fd, NULL);
+    GIOStream *stream = G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+    g_hash_table_insert(fake->streams, GUINT_TO_POINTER(device), stream);
+    Reader *reader = g_new0(Reader, 1);
+    *reader = (Reader){.fake = fake, .device = device, .stream = g_object_ref(stream)};
+    g_input_stream_read_async(g_io_stream_get_input_stream(stream), reader->buffer,
+                              sizeof reader->buffer, 0, NULL, on_stream_bytes, reader);
+    say(fake, "connect %u %s", device, port);
+    link_session1_complete_connect(session, invocation, NULL);
+    return TRUE;
+}
+
+static gboolean on_waiting(LinkSession1 *session, GDBusMethodInvocation *invocation, guint device,
+                           const char *reason, Fake *fake)
+{
+    say(fake, "waiting %u %s", device, reason);
+    link_session1_complete_waiting(session, invocation);
+    return TRUE;
+}
+
+static gboolean on_disconnect(LinkSession1 *session, GDBusMethodInvocation *invocation,
+                              const char *reason, Fake *fake)
+{
+    say(fake, "disconnect %s", reason);
+    link_session1_complete_disconnect(session, invocation);
+    if (!fake->stubborn)
+        g_main_loop_quit(fake->loop);
+    return TRUE;
+}
+
+/* ---- Commands of the test ---- */
+
+static bool open_link(Fake *fake, GError **error)
+{
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(LINK_FD, error);
+    g_autoptr(GIOStream) stream =
+        G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+    fake->connection =
+        g_dbus_connection_new_sync(stream, NULL,
+                                   G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                       G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
+                                   NULL, NULL, error);
+    if (!fake->connection)
+        return false;
+    fake->session = link_session1_skeleton_new();
+    g_signal_connect(fake->session, "handle-connect", G_CALLBACK(on_connect), fake);
+    g_signal_connect(fake->session, "handle-waiting", G_CALLBACK(on_waiting), fake);
+    g_signal_connect(fake->session, "handle-disconnect", G_CALLBACK(on_disconnect), fake);
+    fake->broker = link_broker1_proxy_new_sync(fake->connection,
+                                               G_DBUS_PROXY_FLAGS_DO_NOT_LOAD_PROPERTIES |
+                                                   G_DBUS_PROXY_FLAGS_DO_NOT_CONNECT_SIGNALS,
+                                               NULL, OBJECT_PATH, NULL, error);
+    if (!fake->broker || !g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(fake->session),
+                                                           fake->connection, OBJECT_PATH, error))
+        return false;
+    g_dbus_connection_start_message_processing(fake->connection);
+    return true;
+}
+
+/* link: opens it. Without this, garbage can be sent there. */
+static void do_link(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    open_link(fake, &error);
+    say_result(fake, "linked", error);
+}
+
+static void do_configure(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) settings = NULL;
+    link_broker1_call_configure_sync(fake->broker, &settings, NULL, &error);
+    g_autofree char *text = settings ? g_variant_print(settings, FALSE) : NULL;
+    say_result(fake, text, error);
+}
+
+/* authenticate USER PASSWORD */
+static void do_authenticate(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    link_broker1_call_authenticate_sync(fake->broker, words[1], "", words[2], NULL, &error);
+    say_result(fake, "authenticated", error);
+}
+
+/* attach NUMBER NAME SERIAL: a device 1d6b:0104. `none` as a name: a description without keys. */
+static void do_attach(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = g_strcompress(words[2]);
+    g_auto(GVariantDict) description = G_VARIANT_DICT_INIT(NULL);
+    if (strcmp(name, "none") != 0) {
+        g_variant_dict_insert(&description, "vendor", "q", 0x1d6b);
+        g_variant_dict_insert(&description, "product", "q", 0x0104);
+        g_variant_dict_insert(&description, "name", "s", name);
+        g_variant_dict_insert(&description, "serial", "s", words[3]);
+    }
+    link_broker1_call_attach_sync(fake->broker, atoi(words[1]), g_variant_dict_end(&description),
+                                  NULL, &error);
+    say_result(fake, "attached", error);
+}
+
+static void close_stream(Fake *fake, guint device)
+{
+    GIOStream *stream = g_hash_table_lookup(fake->streams, GUINT_TO_POINTER(device));
+    if (stream)
+        g_socket_shutdown(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), TRUE, TRUE,
+                          NULL);
+    g_hash_table_remove(fake->streams, GUINT_TO_POINTER(device));
+}
+
+/* lost NUMBER REASON */
+static void do_lost(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    close_stream(fake, atoi(words[1]));
+    link_broker1_call_lost_sync(fake->broker, atoi(words[1]), words[2], NULL, &error);
+    say_result(fake, "told", error);
+}
+
+/* detached NUMBER REASON: keeps the stream open, as only a hostile session would. */
+static void do_detached(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    link_broker1_call_detached_sync(fake->broker, atoi(words[1]), words[2], NULL, &error);
+    say_result(fake, "told", error);
+}
+
+/* send NUMBER TEXT: to the guest. */
+static void do_send(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    GIOStream *stream = g_hash_table_lookup(fake->streams, GUINT_TO_POINTER(atoi(words[1])));
+    if (stream)
+        g_output_stream_write_all(g_io_stream_get_output_stream(stream), words[2], strlen(words[2]),
+                                  NULL, NULL, &error);
+    say_result(fake, stream ? "sent" : "error - no stream", error);
+}
+
+/* inspect: what this process was given. */
+static void do_inspect(Fake *fake, char **words)
+{
+    g_autoptr(GString) text = g_string_new("fds");
+    g_auto(GStrv) environment = g_listenv();
+    g_autoptr(GDir) folder = g_dir_open("/proc/self/fd", 0, NULL);
+    struct rlimit data = {0}, core = {0};
+    for (const char *name; (name = g_dir_read_name(folder));) {
+        g_autofree char *path = g_build_filename("/proc/self/fd", name, NULL);
+        g_autofree char *target = g_file_read_link(path, NULL);
+        if (target && !g_str_has_prefix(target, "/proc/") && !strstr(target, "[eventfd]"))
+            g_string_append_printf(text, " %s", name);
+    }
+    g_string_append(text, "; environment");
+    for (char **name = environment; *name; name++)
+        g_string_append_printf(text, " %s", *name);
+    getrlimit(RLIMIT_DATA, &data);
+    getrlimit(RLIMIT_CORE, &core);
+    g_string_append_printf(text, "; data %lld; core %lld; pid %d; group %d",
+                           (long long) data.rlim_max, (long long) core.rlim_max, getpid(),
+                           getpgrp());
+    say(fake, "%s", text->str);
+}
+
+/* flood: more calls than a session may have. */
+static void do_flood(Fake *fake, char **words)
+{
+    for (int i = 0; i < 1000; i++) {
+        g_autoptr(GDBusMessage) message =
+            g_dbus_message_new_method_call(NULL, OBJECT_PATH, "org.rdpusb.Broker1", "NoSuchMethod");
+        g_dbus_connection_send_message(fake->connection, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
+                                       NULL, NULL);
+    }
+    say(fake, "flooded");
+}
+
+/* garbage: what is no D-Bus, on a link not opened. */
+static void do_garbage(Fake *fake, char **words)
+{
+    static const char bytes[] = "\0garbage\r\n\xff\xff\xff\xff garbage \r\n\r\n";
+    say(fake, "wrote %zd", write(LINK_FD, bytes, sizeof bytes));
+}
+
+static void do_stubborn(Fake *fake, char **words)
+{
+    fake->stubborn = true;
+    say(fake, "stubborn");
+}
+
+static void do_crash(Fake *fake, char **words)
+{
+    raise(SIGKILL);
+}
+
+static void do_exit(Fake *fake, char **words)
+{
+    exit(atoi(words[1]));
+}
+
+static const struct {
+    const char *name;
+    unsigned n_words; /* with the name */
+    void (*run)(Fake *fake, char **words);
+} commands[] = {
+    {"link", 1, do_link},
+    {"configure", 1, do_configure},
+    {"authenticate", 3, do_authenticate},
+    {"attach", 4, do_attach},
+    {"lost", 3, do_lost},
+    {"detached", 3, do_detached},
+    {"send", 3, do_send},
+    {"inspect", 1, do_inspect},
+    {"flood", 1, do_flood},
+    {"garbage", 1, do_garbage},
+    {"stubborn", 1, do_stubborn},
+    {"crash", 1, do_crash},
+    {"exit", 2, do_exit},
+};
+
+static void run_command(Fake *fake, const char *line)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", -1);
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (words[0] && strcmp(words[0], commands[i].name) == 0 &&
+            g_strv_length(words) == commands[i].n_words) {
+            commands[i].run(fake, words);
+            return;
+        }
+    }
+    say(fake, "error - no such command: %s", line);
+}
+
+static void on_line(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Fake *fake = data;
+    g_autofree char *line = g_data_input_stream_read_line_finish(fake->lines, result, NULL, NULL);
+    if (!line) {
+        g_main_loop_quit(fake->loop);
+        return;
+    }
+    run_command(fake, line);
+    g_data_input_stream_read_line_async(fake->lines, 0, NULL, on_line, fake);
+}
+
+int main(void)
+{
+    puts("this must not reach the daemon's standard output");
+    fflush(stdout);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(CLIENT_FD, NULL);
+    if (!socket)
+        g_error("descriptor %d is no socket", CLIENT_FD);
+    g_autoptr(GIOStream) client =
+        G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
+    Fake fake = {
+        .loop = loop,
+        .client = client,
+        .lines = g_data_input_stream_new(g_io_stream_get_input_stream(client)),
+        .streams = g_hash_table_new_full(NULL, NULL, NULL, g_object_unref),
+    };
+    g_data_input_stream_read_line_async(fake.lines, 0, NULL, on_line, &fake);
+    g_main_loop_run(loop);
+    if (fake.connection)
+        g_dbus_connection_flush_sync(fake.connection, NULL, NULL);
+    return 0;
+}
