@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What LeakSanitizer asks a program, when there is one. Fontconfig refers to the parts of a font's
+ * pattern by offsets, which it cannot follow: patterns in use look lost to it.
+ */
+#define ASKED __attribute__((visibility("default"), used))
+
+ASKED const char *__lsan_default_suppressions(void);
+ASKED const char *__lsan_default_options(void);
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig\n";
+}
+
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
