@@ -18,7 +18,7 @@ declare -A PACKAGES=(
     [demo]="freerdp3-x11 xvfb qemu-system-x86 busybox-static cpio kmod xz-utils zstd libusb-1.0-0-dev
             python3"
     [test]="clang llvm libclang-rt-dev freerdp2-x11 usbredirect libusbredirhost-dev valgrind clang-format xauth
-            imagemagick x11-apps man-db"
+            imagemagick x11-apps man-db git"
 )
 # Debian 12 has these only, or only new enough, in its backports suite.
 FROM_BACKPORTS="freerdp3-dev libwinpr3-dev freerdp3-x11 qemu-system-x86"

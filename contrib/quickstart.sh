@@ -25,9 +25,12 @@ echo "1. Packages"
 contrib/install-packages.sh build demo
 
 echo "2. Build (in build/)"
-[ -f build/build.ninja ] || meson setup build >build.log || { cat build.log; exit 1; }
-rm -f build.log
-meson compile -C build | tail -n 1
+quietly() {
+    local log
+    log=$("$@" 2>&1) || { echo "$log"; exit 1; }
+}
+[ -f build/build.ninja ] || quietly meson setup build
+quietly ninja -C build
 
 mkdir -p "$state"
 chmod 700 "$state"

@@ -82,10 +82,13 @@ step "build with gcc" build build-gcc --buildtype=debugoptimized &&
     run_tests "tests" build-gcc
 step "build with sanitizers" build build-sanitize -Db_sanitize=address,undefined &&
     run_tests "tests with sanitizers" build-sanitize --timeout-multiplier 2
-step "build with clang" env CC=clang bash -c "$(declare -f build); build build-clang -Dfuzz=true -Db_lundef=false" &&
+export CC=clang # meson looks at it when a folder is new
+step "build with clang" build build-clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
+    -Dc_args=-fsanitize=fuzzer-no-link &&
     run_tests "fuzz targets" build-clang --suite fuzz
 [ ! -f build-gcc/build.ninja ] ||
-    run_tests "unit tests under valgrind" build-gcc --suite unit --timeout-multiplier 10 --logbase testlog-valgrind \
+    run_tests "unit tests under valgrind" build-gcc --suite unit --timeout-multiplier 10 \
+        --logbase testlog-valgrind \
         --wrapper "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
 
 for name in "${failures[@]}"; do

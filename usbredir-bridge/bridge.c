@@ -92,8 +92,9 @@ static void leave(RdpusbBridge *bridge, const char *reason, int64_t now)
 static void check_end(RdpusbBridge *bridge, int64_t now)
 {
     if (bridge->device->state == DEVICE_GONE && !bridge->leaving) {
-        bridge->failed = bridge->device->refusal != NULL;
-        leave(bridge, bridge->failed ? bridge->device->refusal->message : "unplugged", now);
+        const GError *refusal = bridge->device->refusal;
+        bridge->failed = bridge->failed || refusal;
+        leave(bridge, refusal ? refusal->message : "unplugged", now);
     }
     if (!bridge->leaving || bridge->gone)
         return;
@@ -130,10 +131,8 @@ static void close_client(RdpusbBridge *bridge, int64_t now)
 
 static void fail(RdpusbBridge *bridge, const GError *error, int64_t now)
 {
-    g_autofree char *reason = g_strdup_printf("%s (channel: %s)", error->message,
-                                              rdpusb_device_channel_state(bridge->channel));
     bridge->failed = true;
-    set_reason(bridge, reason);
+    set_reason(bridge, error->message);
     close_client(bridge, now);
 }
 

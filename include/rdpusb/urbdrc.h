@@ -111,8 +111,9 @@ typedef struct {
     void *owner; /* as given at submission */
     uint32_t request_id;
     RdpusbStatus status;
-    const uint8_t *data; /* IN: what the device sent, never more than asked; a view, valid
-                            until the next feed, tick or close of this channel */
+    const uint8_t *data; /* IN: what the device sent, never more than asked; a view
+                                      of the message given to feed: drain the events before that
+                                      is freed, and before the next feed, tick or close */
     size_t size;         /* IN: bytes at data. OUT: bytes that the device took */
     /* Of a successful select_configuration or select_interface: the pipes, valid as data is */
     uint32_t configuration_handle;

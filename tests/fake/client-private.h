@@ -60,4 +60,4 @@ void client_cancel_all(FakeClient *client, ClientDevice *d, uint8_t endpoint);
 /* The device answers by itself. What is returned keeps the bytes of the response. */
 GBytes *client_execute(FakeClient *client, ClientDevice *d, const FakeRequest *r, Transfer *t,
                        FakeResponse *response, int64_t now);
-void transfer_free(Transfer *transfer);
+void fake_transfer_free(Transfer *transfer);

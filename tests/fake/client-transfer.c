@@ -9,7 +9,7 @@ enum {
     LARGEST_CONTROL = 4096, /* of Linux' libusb */
 };
 
-void transfer_free(Transfer *transfer)
+void fake_transfer_free(Transfer *transfer)
 {
     if (transfer->sent)
         g_bytes_unref(transfer->sent);
@@ -99,7 +99,7 @@ void client_advance(FakeClient *client, ClientDevice *d, int64_t now)
         next = l->next;
         if (!advance(client, d, l->data, now))
             continue;
-        transfer_free(l->data);
+        fake_transfer_free(l->data);
         g_queue_delete_link(&d->transfers, l);
     }
 }
@@ -114,7 +114,7 @@ void client_cancel_all(FakeClient *client, ClientDevice *d, uint8_t endpoint)
             continue;
         g_queue_delete_link(&d->transfers, l);
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);
-        transfer_free(t);
+        fake_transfer_free(t);
     }
 }
 
@@ -127,7 +127,7 @@ void client_cancel(FakeClient *client, ClientDevice *d, uint32_t request_id)
             continue;
         g_queue_delete_link(&d->transfers, l);
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);
-        transfer_free(t);
+        fake_transfer_free(t);
         return;
     }
 }
@@ -200,7 +200,7 @@ static uint8_t endpoint_of(const WireUrb *urb)
     }
 }
 
-static Transfer *transfer_new(const FakeClient *client, const FakeRequest *r, uint32_t message_id,
+static Transfer *fake_transfer_new(const FakeClient *client, const FakeRequest *r, uint32_t message_id,
                               int64_t now)
 {
     Transfer *t = g_new0(Transfer, 1);
@@ -231,7 +231,7 @@ void client_transfer(FakeClient *client, ClientDevice *d, const WireMessage *m, 
                      .output_buffer = is_in ? (WireBytes){0} : out->output_buffer};
     check(client, d, &r);
 
-    Transfer *t = transfer_new(client, &r, is_in ? in->message_id : out->message_id, now);
+    Transfer *t = fake_transfer_new(client, &r, is_in ? in->message_id : out->message_id, now);
     FakeResponse response = {0};
     g_autoptr(GBytes) keep = NULL;
     if (is_without_data(wire_urb_kind(r.urb->function)) && !is_in)
@@ -246,7 +246,7 @@ void client_transfer(FakeClient *client, ClientDevice *d, const WireMessage *m, 
     } else {
         if (response.action == FAKE_ANSWER)
             client_respond(client, d, t, &response);
-        transfer_free(t);
+        fake_transfer_free(t);
     }
     client_advance(client, d, now); /* loopback: somebody may have waited for this data */
 }

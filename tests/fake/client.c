@@ -80,7 +80,7 @@ static void outgoing_free(Outgoing *outgoing)
 static void client_device_free(ClientDevice *d)
 {
     fake_device_clear(&d->device);
-    g_queue_clear_full(&d->transfers, (GDestroyNotify) transfer_free);
+    g_queue_clear_full(&d->transfers, (GDestroyNotify) fake_transfer_free);
     g_free(d);
 }
 
@@ -544,7 +544,7 @@ bool fake_client_complete(FakeClient *client, uint32_t handle, uint32_t request_
             continue;
         g_queue_delete_link(&d->transfers, l);
         client_respond(client, d, t, response);
-        transfer_free(t);
+        fake_transfer_free(t);
         return true;
     }
     return false;

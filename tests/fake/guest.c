@@ -374,12 +374,17 @@ void fake_guest_choose_id(FakeGuest *guest, uint64_t id)
 
 bool fake_guest_cancel(FakeGuest *guest, uint64_t id)
 {
-    if (!ledger_cancel(guest->ledger, id))
+    const LedgerEntry *entry = ledger_cancel(guest->ledger, id);
+
+    if (!entry)
         return false;
-    /* Whether a cancelled set_* took effect is not known. */
-    guest->configuration = UNKNOWN;
-    for (guint i = 0; i < G_N_ELEMENTS(guest->alt); i++)
-        guest->alt[i] = UNKNOWN;
+    /* Whether a change took effect is not known. */
+    if (entry->kind == LEDGER_SET_CONFIGURATION)
+        guest->configuration = UNKNOWN;
+    if (entry->kind == LEDGER_SET_CONFIGURATION || entry->kind == LEDGER_SET_ALT_SETTING) {
+        for (guint i = 0; i < G_N_ELEMENTS(guest->alt); i++)
+            guest->alt[i] = UNKNOWN;
+    }
     g_array_append_val(guest->free_ids, id);
     usbredirparser_send_cancel_data_packet(guest->parser, id);
     return true;
@@ -416,9 +421,20 @@ bool fake_guest_attached(const FakeGuest *guest)
     return guest->attachment == ATTACHED;
 }
 
+int fake_guest_configuration(const FakeGuest *guest)
+{
+    return guest->attachment == ATTACHED ? guest->configuration : UNKNOWN;
+}
+
 guint fake_guest_unanswered(const FakeGuest *guest)
 {
-    return ledger_open(guest->ledger);
+    guint count = ledger_open(guest->ledger);
+
+    for (StreamKind kind = 0; kind < STREAM_KINDS; kind++) {
+        for (unsigned slot = 0; slot < SLOTS; slot++)
+            count += guest->streams[kind][slot].unanswered;
+    }
+    return count;
 }
 
 const struct usb_redir_interface_info_header *fake_guest_interface_info(const FakeGuest *guest)

@@ -81,7 +81,10 @@ const GPtrArray *fake_guest_violations(const FakeGuest *guest);
 
 bool fake_guest_attached(const FakeGuest *guest);
 
-/* Requests without an answer, cancelled ones included. */
+/* As the last successful set_configuration for this device said; -1 if there was none. */
+int fake_guest_configuration(const FakeGuest *guest);
+
+/* Requests without an answer, cancelled ones included, and starts and stops without a status. */
 guint fake_guest_unanswered(const FakeGuest *guest);
 
 /* The current tables; what they hold before the peer has sent them is all zero. */

@@ -78,16 +78,16 @@ void ledger_submit(Ledger *ledger, const LedgerEntry *entry)
     g_ptr_array_add(ledger->entries, copy);
 }
 
-bool ledger_cancel(Ledger *ledger, uint64_t id)
+const LedgerEntry *ledger_cancel(Ledger *ledger, uint64_t id)
 {
     for (guint i = 0; i < ledger->entries->len; i++) {
         LedgerEntry *entry = entry_at(ledger, i);
         if (entry->id == id && !entry->cancel_serial) {
             entry->cancel_serial = ++ledger->clock;
-            return true;
+            return entry;
         }
     }
-    return false;
+    return NULL;
 }
 
 void ledger_drain(Ledger *ledger)

@@ -49,8 +49,8 @@ void ledger_free(Ledger *ledger);
 /* Copies @entry; the fields kept by the ledger are set by it. */
 void ledger_submit(Ledger *ledger, const LedgerEntry *entry);
 
-/* False if no request of that id waits. */
-bool ledger_cancel(Ledger *ledger, uint64_t id);
+/* The request, valid until it is answered; NULL if none of that id waits. */
+const LedgerEntry *ledger_cancel(Ledger *ledger, uint64_t id);
 
 /* Whatever waits now may be ended by the peer with status "cancelled". */
 void ledger_drain(Ledger *ledger);

@@ -3,6 +3,7 @@
 
 #include "libusb-objects.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,23 +414,28 @@ static struct gadget *new_hub(void)
     return hub;
 }
 
-static bool start_clock(void)
+/* The program's signals stay with its own threads. */
+bool bus_start_thread(void *(*function)(void *) )
 {
     pthread_t thread;
-    bus_condition_init(&clock_changed);
-    if (pthread_create(&thread, NULL, clock_thread, NULL) != 0) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool made = pthread_create(&thread, NULL, function, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (made)
+        pthread_detach(thread);
+    else
         fprintf(stderr, "gadgets: no thread can be started\n");
-        return false;
-    }
-    pthread_detach(thread);
-    return true;
+    return made;
 }
 
 static bool start(void)
 {
     const char *devices = getenv("RDPUSB_GADGETS"), *control = getenv("RDPUSB_GADGETS_CONTROL");
     struct gadget *hub = new_hub();
-    if (!start_clock() || !hub || !bus_add(hub))
+    bus_condition_init(&clock_changed);
+    if (!bus_start_thread(clock_thread) || !hub || !bus_add(hub))
         return false;
     bus_plug(hub);
     if (!gadget_options_load(devices ? devices : ""))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The emulated bus: the gadgets, one lock for everything, and the clock thread, which serves what
- * is due later (transfer timeouts, delayed endpoints, typing). All functions but bus_start() and
- * bus_lock() are called with the lock held.
+ * is due later (transfer timeouts, delayed endpoints, typing). What stands below bus_unlock() is
+ * called with the lock held.
  */
 #pragma once
 
@@ -14,10 +14,12 @@
 
 /* Reads the environment and starts the threads, once in the life of the process. */
 bool bus_start(void);
+/* For the life of the process. */
+bool bus_start_thread(void *(*function)(void *) );
 void bus_lock(void);
 void bus_unlock(void);
-void bus_wait(pthread_cond_t *condition); /* releases the lock meanwhile */
-void bus_condition_init(pthread_cond_t *condition);
+void bus_condition_init(pthread_cond_t *condition); /* on the monotonic clock */
+void bus_wait(pthread_cond_t *condition);           /* releases the lock meanwhile */
 
 struct gadget *bus_gadget(unsigned port);
 /* Takes the gadget over. False when the bus is full. */

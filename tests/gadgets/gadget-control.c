@@ -337,17 +337,14 @@ static int listen_at(const char *path)
 
 bool gadget_control_start(const char *path)
 {
-    pthread_t thread;
     for (unsigned i = 0; i <= CLIENTS_MAX; i++)
         sockets[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     sockets[0].fd = listen_at(path);
     socket_path = strdup(path);
-    if (sockets[0].fd < 0 || !socket_path ||
-        pthread_create(&thread, NULL, control_thread, NULL) != 0) {
+    if (sockets[0].fd < 0 || !socket_path) {
         fprintf(stderr, "gadgets: cannot serve RDPUSB_GADGETS_CONTROL=%s: %s\n", path,
                 strerror(errno));
         return false;
     }
-    pthread_detach(thread);
-    return true;
+    return bus_start_thread(control_thread);
 }

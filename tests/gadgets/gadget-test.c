@@ -118,8 +118,7 @@ libusb_device_handle *test_gadgets_open(libusb_context *context, guint16 product
 static void LIBUSB_CALL completed(struct libusb_transfer *transfer)
 {
     struct test_transfer *test = transfer->user_data;
-    test->completed++;
-    test->thread = g_thread_self();
+    g_atomic_int_inc(&test->completed); /* perhaps in another thread than the one that waits */
 }
 
 struct test_transfer *test_transfer_new(libusb_device_handle *handle, guint8 endpoint, guint8 type,
@@ -143,6 +142,6 @@ void test_transfer_free(struct test_transfer *test)
 
 void test_transfer_wait(libusb_context *context, struct test_transfer *test)
 {
-    while (!test->completed)
+    while (!g_atomic_int_get(&test->completed))
         g_assert_cmpint(libusb_handle_events_completed(context, &test->completed), ==, 0);
 }

@@ -32,7 +32,6 @@ struct test_transfer {
     struct libusb_transfer *transfer;
     guint8 *buffer;
     int completed; /* how often the callback ran */
-    GThread *thread;
 };
 struct test_transfer *test_transfer_new(libusb_device_handle *handle, guint8 endpoint, guint8 type,
                                         gsize length, unsigned timeout);

@@ -225,7 +225,12 @@ static void keyboard_reset(struct gadget *gadget)
     keyboard->leds = 0;
 }
 
-/* "type N TEXT": \n for the enter key, \\ for a backslash. */
+static char unescape(char c)
+{
+    return c == 'n' ? '\n' : c == 't' ? '\t' : c;
+}
+
+/* "type N TEXT": \n for the enter key, \t for tab, \\ for a backslash. */
 static const char *keyboard_command(struct gadget *gadget, const char *verb, const char *argument)
 {
     struct keyboard *keyboard = gadget->state;
@@ -239,7 +244,7 @@ static const char *keyboard_command(struct gadget *gadget, const char *verb, con
     for (const char *c = argument; *c; c++) {
         bool escaped = *c == '\\' && c[1];
         c += escaped;
-        text[length++] = escaped && *c == 'n' ? '\n' : *c;
+        text[length++] = escaped ? unescape(*c) : *c;
     }
     text[length] = 0;
     const char *error = check_text(text);

@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define OPTION_LOG_CB 3 /* since libusb 1.0.27 */
+
 struct context_list contexts = TAILQ_HEAD_INITIALIZER(contexts);
 static struct libusb_context *default_context;
 
@@ -159,7 +161,8 @@ int LIBUSB_CALL libusb_set_option(libusb_context *context, enum libusb_option op
     va_end(arguments);
     if (option == LIBUSB_OPTION_LOG_LEVEL && (level < 0 || level > LIBUSB_LOG_LEVEL_DEBUG))
         return LIBUSB_ERROR_INVALID_PARAM;
-    if (option == LIBUSB_OPTION_LOG_LEVEL || option == LIBUSB_OPTION_NO_DEVICE_DISCOVERY)
+    if (option == LIBUSB_OPTION_LOG_LEVEL || option == LIBUSB_OPTION_NO_DEVICE_DISCOVERY ||
+        (int) option == OPTION_LOG_CB)
         return LIBUSB_SUCCESS;
     return option == LIBUSB_OPTION_USE_USBDK ? LIBUSB_ERROR_NOT_SUPPORTED
                                              : LIBUSB_ERROR_INVALID_PARAM;

@@ -289,6 +289,12 @@ static void test_alternate_setting(struct fixture *f, gconstpointer unused)
     g_assert_cmpint(libusb_interrupt_transfer(f->handle, VENDOR_INTERRUPT_LOOPBACK_OUT, data, 40,
                                               &actual, TIMEOUT),
                     ==, 0);
+    /* The sequence begins again, in packets of the new size. */
+    test = submit(f, VENDOR_INTERRUPT_SOURCE, INTERRUPT, 16, TIMEOUT);
+    test_transfer_wait(f->context, test);
+    for (gsize i = 0; i < 16; i++)
+        g_assert_cmpuint(test->buffer[i], ==, vendor_sequence(i));
+    expect(f, test, LIBUSB_TRANSFER_COMPLETED, 16);
     /* 40 bytes are packets of 16, 16 and 8: the short one ends the transfer. */
     expect(f, submit(f, VENDOR_INTERRUPT_LOOPBACK_IN, INTERRUPT, 64, 0), LIBUSB_TRANSFER_COMPLETED,
            40);

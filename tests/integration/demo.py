@@ -25,7 +25,7 @@ def show(test):
     disk = wait_disk(bench.guest)
     print('\nWhat the guest saw:\n')
     for line in bench.guest.console.text().splitlines():
-        if 'usb 1-' in line or 'usb-storage' in line or 'Attached SCSI' in line:
+        if 'usb 1-' in line or 'usb-storage 1-' in line or 'Attached SCSI' in line:
             print('   ' + line)
     for command in (f'head -n 1 {disk}', f'sha256sum {disk}'):
         print(f'   # {command}')

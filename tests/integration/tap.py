@@ -97,7 +97,7 @@ def _run(function, arguments, seconds):
     problems += test.close()
     if problems:
         for log in logs:
-            problems.append(f'--- {log.name}\n{log.text()[-20000:].rstrip()}')
+            problems.append(f'--- {log.name}\n{log.text()[-8000:].rstrip()}')
     return problems
 
 

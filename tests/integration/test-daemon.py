@@ -8,7 +8,7 @@ import socket
 import stat
 
 import rdp
-from bench import Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, wait_disk
+from bench import Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, idle_descriptors, wait_disk
 from daemon import END_SECONDS, Daemon, login
 from tap import equal, expect, main, scenario
 
@@ -24,7 +24,7 @@ def refused(test, status, pattern, arguments):
 @scenario('a wrong password is refused before any channel opens', each=rdp.CLIENTS)
 def wrong_password(test, program):
     daemon = test.keep(Daemon(test.folder)).start()
-    before = daemon.descriptors()
+    before = idle_descriptors(test, daemon)
     for user, password in (('alice', 'wrong'), ('mallory', 'correct horse'), ('alice', '')):
         mark = daemon.errors.mark()
         client = test.keep(rdp.Client(test.folder, program, daemon.port, user=user, password=password))

@@ -606,7 +606,7 @@ static void test_connect_retries(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(port.told->len, ==, 3);
 
     g_unlink(fixture->path);
-    g_autoptr(GSocket) qemu = qemu_listens(fixture);
+    G_GNUC_UNUSED g_autoptr(GSocket) qemu = qemu_listens(fixture);
     AWAIT(port.opened->len == 1);
     g_assert_cmpuint(port.told->len, ==, 3);
 }
@@ -628,7 +628,7 @@ static void test_connect_tcp(Fixture *fixture, gconstpointer data)
 
 static void test_withdraw(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(GSocket) qemu = qemu_listens(fixture);
+    G_GNUC_UNUSED g_autoptr(GSocket) qemu = qemu_listens(fixture);
     g_auto(Port) port;
 
     connect_unix(&port, fixture);
@@ -652,7 +652,7 @@ static void test_withdraw(Fixture *fixture, gconstpointer data)
 
 static void test_freed_while_connecting(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(GSocket) qemu = qemu_listens(fixture);
+    G_GNUC_UNUSED g_autoptr(GSocket) qemu = qemu_listens(fixture);
     g_auto(Port) state;
     g_auto(Port) open;
 
@@ -733,7 +733,7 @@ static void test_listen_withdraw(Fixture *fixture, gconstpointer data)
     g_auto(Port) port;
     listen_unix(&port, fixture);
 
-    g_autoptr(GSocket) qemu = qemu_connects(&port);
+    G_GNUC_UNUSED g_autoptr(GSocket) qemu = qemu_connects(&port);
     AWAIT(port.told->len == 1);
     transport_port_socket_request(port.socket);
     transport_port_socket_withdraw(port.socket);
@@ -755,7 +755,7 @@ static void test_listen_tcp(Fixture *fixture, gconstpointer data)
         AWAIT(port.told->len == 1);
         g_socket_close(first, NULL);
         AWAIT(port.told->len == 2);
-        g_autoptr(GSocket) second = qemu_connects(&port);
+        G_GNUC_UNUSED g_autoptr(GSocket) second = qemu_connects(&port);
         transport_port_socket_request(port.socket);
         AWAIT(port.opened->len == 1);
         assert_flags(opened(&port, 0));
@@ -799,7 +799,7 @@ static void test_stale_socket(Fixture *fixture, gconstpointer data)
 
     g_auto(Port) port;
     listen_unix(&port, fixture);
-    g_autoptr(GSocket) qemu = qemu_connects(&port);
+    G_GNUC_UNUSED g_autoptr(GSocket) qemu = qemu_connects(&port);
     AWAIT(port.told->len == 1);
 }
 
@@ -842,7 +842,7 @@ static void test_foreign_socket_stays(Fixture *fixture, gconstpointer data)
 
     listen_unix(&port, fixture);
     g_assert_cmpint(g_rename(fixture->path, aside), ==, 0);
-    g_autoptr(GSocket) other = qemu_listens(fixture);
+    G_GNUC_UNUSED g_autoptr(GSocket) other = qemu_listens(fixture);
     g_clear_pointer(&port.socket, transport_port_socket_free);
     g_assert_true(g_file_test(fixture->path, G_FILE_TEST_EXISTS));
     g_unlink(aside);
@@ -853,14 +853,14 @@ static void test_freed_while_listening(Fixture *fixture, gconstpointer data)
     g_auto(Port) state;
     listen_unix(&state, fixture);
     state.free_on_state = true;
-    g_autoptr(GSocket) first = qemu_connects(&state);
+    G_GNUC_UNUSED g_autoptr(GSocket) first = qemu_connects(&state);
     AWAIT(!state.socket);
 
     g_auto(Port) open;
     listen_unix(&open, fixture);
     open.free_on_opened = true;
     transport_port_socket_request(open.socket);
-    g_autoptr(GSocket) second = qemu_connects(&open);
+    G_GNUC_UNUSED g_autoptr(GSocket) second = qemu_connects(&open);
     AWAIT(!open.socket);
     g_assert_cmpuint(open.opened->len, ==, 1);
 }

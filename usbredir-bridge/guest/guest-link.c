@@ -19,11 +19,9 @@ void guest_link_fail(GuestLink *link, const char *format, ...)
 /* The size of the packet that begins with `header`: type, length, id, then `length` bytes. */
 static uint64_t size_of_packet(const GuestLink *link)
 {
-    uint32_t type, length;
-    memcpy(&type, link->header, 4);
+    uint32_t length;
     memcpy(&length, link->header + 4, 4);
-    type = GUINT32_FROM_LE(type);
-    bool long_id = type != usb_redir_hello && link->said_hello &&
+    bool long_id = link->said_hello &&
                    usbredirparser_have_cap(link->parser, usb_redir_cap_64bits_ids) &&
                    usbredirparser_peer_has_cap(link->parser, usb_redir_cap_64bits_ids);
     return 8 + (long_id ? 8 : 4) + (uint64_t) GUINT32_FROM_LE(length);

@@ -127,7 +127,6 @@ static void on_control_packet(void *priv, uint64_t id,
                               int size)
 {
     GuestLink *link = priv;
-    g_autoptr(GBytes) payload = take_payload(data, size);
     RdpusbSetup setup = {.request_type = header->requesttype,
                          .request = header->request,
                          .value = header->value,
@@ -136,6 +135,7 @@ static void on_control_packet(void *priv, uint64_t id,
     if (asked(link))
         device_control(link->device, id, header->endpoint, &setup, data, data ? size : 0,
                        link->now);
+    usbredirparser_free_packet_data(link->parser, data);
 }
 
 static void on_bulk_packet(void *priv, uint64_t id, struct usb_redir_bulk_packet_header *header,
@@ -185,7 +185,8 @@ static void on_stop_iso_stream(void *priv, uint64_t id,
 static void on_iso_packet(void *priv, uint64_t id, struct usb_redir_iso_packet_header *header,
                           uint8_t *data, int size)
 {
-    g_autoptr(GBytes) payload = take_payload(data, size);
+    GuestLink *link = priv;
+    usbredirparser_free_packet_data(link->parser, data);
 }
 
 /* These need capabilities that we do not announce; the parser refuses them before they come here.

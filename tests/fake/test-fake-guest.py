@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The program fake-guest: with usbredir's own host program and the gadgets, which must not break a rule, and with a host
+that does."""
+
+import pathlib
+import socket
+import struct
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / 'integration'))
+
+from daemon import find_program  # noqa: E402
+from gadget import Gadgets, Keyboard, Stick  # noqa: E402
+from tap import equal, expect, main, scenario  # noqa: E402
+
+STEP_SECONDS = 20
+
+
+class Vendor:
+    kind = 'vendor'
+    id = '1234:0003'
+    options = {'id': id}
+
+
+def listen(test, *steps):
+    """A fake guest that listens, and its address."""
+    guest = test.start('fake-guest', [find_program('fake-guest'), '--listen', 'tcp:127.0.0.1:0', *steps])
+    address = guest.log.wait(r'listening: tcp:(.*),server=on', 5).group(1)
+    return guest, address
+
+
+def redirect(test, device, *steps):
+    guest, address = listen(test, *steps)
+    gadgets = Gadgets(test.folder / 'gadgets', device)
+    test.start('usbredirect', ['usbredirect', '--device', device.id, '--to', address], env=gadgets.environment)
+    return guest, gadgets
+
+
+def ends_well(guest):
+    equal(guest.wait(STEP_SECONDS), 0, 'exit status')
+    return guest.log.text()
+
+
+@scenario('a stick is read and written')
+def stick(test):
+    image = test.folder / 'stick.img'
+    image.write_bytes(bytes(range(256)) * 2 * 5000)
+    piece = test.folder / 'piece'
+    piece.write_bytes(b'written by the fake guest       ' * 16 * 300)
+    copy = test.folder / 'copy'
+    expected = image.read_bytes()
+    expected = expected[:512 * 1000] + piece.read_bytes() + expected[512 * 1300:]
+    guest, _ = redirect(test, Stick(image), 'read-disk', f'write-disk 1000 {piece}', 'reset', f'read-disk {copy}')
+    log = ends_well(guest)
+    expect('5000 blocks of 512' in log, 'no capacity in the log')
+    expect(copy.read_bytes() == expected, 'the copy differs')
+    expect(image.read_bytes() == expected, 'the image differs')
+
+
+@scenario("a keyboard's text arrives")
+def keyboard(test):
+    text = 'Hello: [fake] "guest"!'
+    guest, gadgets = redirect(test, Keyboard(), 'attach', f'keyboard {len(text)}')
+    guest.log.wait('^attach:', STEP_SECONDS)
+    gadgets.type(0, text)
+    equal(ends_well(guest).splitlines()[-1], f'keyboard {len(text)}: "' + text.replace('"', r'\"') + '"', 'log')
+
+
+@scenario('data flows both ways on every kind of endpoint')
+def vendor(test):
+    guest, _ = redirect(test, Vendor, 'source 0x81 1048576', 'sink 0x01 1000001', 'loopback 0x02 0x82 65536 4096',
+                        'control-out 0x40 1 0 0 00ff10', 'control-in 0xc0 1 0 0 3', 'control-in 0xc0 2 0 0 3',
+                        'set-alt 1 1', 'interrupt-in 0x83 2', 'interrupt-out 0x04 0102', 'interrupt-in 0x84',
+                        'clear-halt 0x81', 'bulk-once-out 0x02 abcd', 'bulk-once-in 0x82 512')
+    log = ends_well(guest)
+    expect('control-in 0xc0 1 0 0 3: success 00ff10' in log, 'no buffer')
+    expect('control-in 0xc0 2 0 0 3: stall' in log, 'no stall')
+    expect('interrupt-in 0x83 2: success 00000000010000000200000003000000, success 0400' in log, 'no packets')
+    expect('interrupt-in 0x84: success 0102' in log, 'no interrupt loopback')
+    expect('bulk-once-in 0x82 512: success, 2 bytes abcd' in log, 'no bulk loopback')
+
+
+@scenario('requests are cancelled in all moments')
+def storm(test):
+    guest, _ = redirect(test, Vendor, 'cancel-storm 0x81 300', 'cancel-storm 0x82', 'reset', 'source 0x81 65536')
+    ends_well(guest)
+
+
+@scenario('the device leaves in the middle')
+def leaves(test):
+    guest, gadgets = redirect(test, Vendor, 'attach', 'until-gone source 0x81 1073741824')
+    guest.log.wait('^attach:', STEP_SECONDS)
+    gadgets.unplug(0)
+    ends_well(guest)
+
+
+@scenario('what is said wrongly is reported')
+def wrong(test):
+    guest, address = listen(test, 'attach')
+    host, port = address.rsplit(':', 1)
+    with socket.create_connection((host, int(port))) as connection:
+        careless_host(connection)
+        connection.sendall(struct.pack('<IIQ', 99, 0, 0))
+        equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+    guest.log.wait('attach: FAILED: a packet came on which QEMU would have aborted', 1)
+    guest.log.wait('violation: device_connect before interface_info', 1)
+    guest.log.wait('violation: malformed packet: .*99', 1)
+
+
+@scenario('a bridge that listens is connected to, again and again')
+def connects(test):
+    path = test.folder / 'port'
+    guest = test.start('fake-guest', [find_program('fake-guest'), '--connect', f'unix:{path}', 'attach'])
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        server.settimeout(STEP_SECONDS)
+        for last in False, False, True:
+            connection, _ = server.accept()
+            with connection:
+                careless_host(connection)
+                if last:
+                    connection.sendall(struct.pack('<IIQ', 99, 0, 0))
+                    equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+    equal(guest.log.text().count('violation: device_connect before interface_info'), 3, 'violations')
+
+
+@scenario('nobody comes')
+def nobody(test):
+    guest, _ = listen(test, '--timeout', '1', 'attach')
+    equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+    guest.log.wait('attach: FAILED: .* in time', 1)
+
+
+@scenario('a wrong step is refused')
+def step(test):
+    for words in 'nonsense', 'source 0x81', 'source "0x81', 'keyboard':
+        guest, _ = listen(test, words)
+        equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+        expect('FAILED' in guest.log.text(), 'no reason')
+
+
+def careless_host(connection):
+    """Connects a device of which it told nothing, and waits until that is refused."""
+    connection.settimeout(STEP_SECONDS)
+    connection.sendall(struct.pack('<III64sI', 0, 68, 0, b'careless', 0xfe))
+    replies = connection.makefile('rb')
+    expect(len(replies.read(80)) == 80, 'no hello')
+    connection.sendall(struct.pack('<IIQ4B3H', 1, 10, 0, 2, 0, 0, 0, 0x1234, 0x5678, 0x0100))
+    kind, _, _ = struct.unpack('<IIQ', replies.read(16))
+    equal(kind, 22, 'reply')  # filter_reject
+
+
+main()

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Functions that came after libusb 1.0.26, declared here because an older header does not know
+ * them. None may be missing: a call that found its way into the real library would meet our objects
+ * there.
+ */
+#include "libusb-objects.h"
+
+#pragma GCC visibility push(default)
+struct libusb_init_option;
+struct libusb_interface_association_descriptor_array;
+struct libusb_platform_descriptor;
+struct libusb_ssplus_usb_device_capability_descriptor;
+
+int LIBUSB_CALL libusb_init_context(libusb_context **context,
+                                    const struct libusb_init_option *options, int count);
+int LIBUSB_CALL libusb_get_interface_association_descriptors(
+    libusb_device *device, uint8_t index,
+    struct libusb_interface_association_descriptor_array **result);
+int LIBUSB_CALL libusb_get_active_interface_association_descriptors(
+    libusb_device *device, struct libusb_interface_association_descriptor_array **result);
+void LIBUSB_CALL libusb_free_interface_association_descriptors(
+    struct libusb_interface_association_descriptor_array *array);
+int LIBUSB_CALL libusb_get_platform_descriptor(
+    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
+    struct libusb_platform_descriptor **result);
+void LIBUSB_CALL libusb_free_platform_descriptor(struct libusb_platform_descriptor *descriptor);
+int LIBUSB_CALL libusb_get_ssplus_usb_device_capability_descriptor(
+    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
+    struct libusb_ssplus_usb_device_capability_descriptor **result);
+void LIBUSB_CALL libusb_free_ssplus_usb_device_capability_descriptor(
+    struct libusb_ssplus_usb_device_capability_descriptor *descriptor);
+#pragma GCC visibility pop
+
+/* The options choose a log and a way to find devices; here is one way and no log. */
+int LIBUSB_CALL libusb_init_context(libusb_context **context,
+                                    const struct libusb_init_option *options, int count)
+{
+    return libusb_init(context);
+}
+
+/* --- Descriptors that no gadget has --------------------------------------------------------------
+ */
+
+int LIBUSB_CALL libusb_get_interface_association_descriptors(
+    libusb_device *device, uint8_t index,
+    struct libusb_interface_association_descriptor_array **result)
+{
+    return LIBUSB_ERROR_NOT_FOUND;
+}
+
+int LIBUSB_CALL libusb_get_active_interface_association_descriptors(
+    libusb_device *device, struct libusb_interface_association_descriptor_array **result)
+{
+    return LIBUSB_ERROR_NOT_FOUND;
+}
+
+void LIBUSB_CALL libusb_free_interface_association_descriptors(
+    struct libusb_interface_association_descriptor_array *array)
+{
+}
+
+int LIBUSB_CALL libusb_get_platform_descriptor(
+    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
+    struct libusb_platform_descriptor **result)
+{
+    return LIBUSB_ERROR_NOT_FOUND;
+}
+
+void LIBUSB_CALL libusb_free_platform_descriptor(struct libusb_platform_descriptor *descriptor)
+{
+}
+
+int LIBUSB_CALL libusb_get_ssplus_usb_device_capability_descriptor(
+    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
+    struct libusb_ssplus_usb_device_capability_descriptor **result)
+{
+    return LIBUSB_ERROR_NOT_FOUND;
+}
+
+void LIBUSB_CALL libusb_free_ssplus_usb_device_capability_descriptor(
+    struct libusb_ssplus_usb_device_capability_descriptor *descriptor)
+{
+}
