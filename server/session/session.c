@@ -30,6 +30,9 @@
 /* A client that closes a device resets it and sleeps 100 ms in the thread that also draws. */
 #define CLOSE_INTERVAL (200 * G_TIME_SPAN_MILLISECOND)
 
+/* Between two pictures; turns are many more while data flows. */
+#define SHOW_INTERVAL (100 * G_TIME_SPAN_MILLISECOND)
+
 #define MAX_EPITAPHS 6
 
 typedef enum {
@@ -58,9 +61,11 @@ typedef struct {
     GPtrArray *devices;   /* UsbDevice, owned */
     uint32_t last_number; /* given to a device */
     unsigned next_writer; /* index of the device that may write first */
+    unsigned additions;   /* ADD_VIRTUAL_CHANNEL for which no channel was opened yet */
     bool told_limit;
     int64_t next_close; /* earliest, of a device's channel */
     GQueue epitaphs;    /* char *, newest last */
+    int64_t next_show;  /* earliest */
 } Session;
 
 static void wake(gpointer data)
@@ -124,7 +129,7 @@ static void add_devices(Session *session, GPtrArray *lines)
 {
     for (guint i = 0; i < session->devices->len; i++) {
         UsbDevice *device = session->devices->pdata[i];
-        if (!usb_device_is_over(device))
+        if (usb_device_is_known(device) && !usb_device_is_over(device))
             g_ptr_array_add(lines, usb_device_describe(device));
     }
     for (GList *i = session->epitaphs.head; i; i = i->next)
@@ -147,6 +152,16 @@ static void show(Session *session)
         g_ptr_array_add(lines, g_strdup("none so far"));
     g_ptr_array_add(lines, NULL);
     peer_show(session->peer, (const char *const *) lines->pdata);
+}
+
+/* Shows what there is, or returns when to do it, after which it has nothing new to show. */
+static int64_t show_in_time(Session *session, int64_t now)
+{
+    if (now < session->next_show)
+        return session->next_show;
+    show(session);
+    session->next_show = now + SHOW_INTERVAL;
+    return RDPUSB_NO_DEADLINE;
 }
 
 /* ---- The control channel ---- */
@@ -183,26 +198,34 @@ static void open_control(Session *session, int64_t now)
         give_up_usb(session, "FreeRDP opened no channel", "The server is short of memory.");
 }
 
+static bool open_device(Session *session, int64_t now)
+{
+    Channel *channel = channel_open(peer_channels(session->peer), RDPUSB_URBDRC_NAME);
+    if (!channel) {
+        g_warning("FreeRDP opened no channel for a device");
+        return false;
+    }
+    g_ptr_array_add(session->devices,
+                    usb_device_new(++session->last_number, channel, session->link,
+                                   &session->settings.limits, now, wake, session));
+    return true;
+}
+
+/* One channel for each ADD_VIRTUAL_CHANNEL; those beyond the limit wait until others are closed. */
 static void open_devices(Session *session, int64_t now)
 {
+    unsigned limit = session->settings.max_device_channels;
     unsigned additions = rdpusb_control_channel_take_additions(session->control);
-    for (unsigned i = 0; i < additions; i++) {
-        if (session->devices->len >= session->settings.max_device_channels) {
-            if (!session->told_limit)
-                g_warning("the client offers more devices than max-device-channels (%u): the "
-                          "others are ignored",
-                          session->settings.max_device_channels);
-            session->told_limit = true;
+    session->additions = MIN(session->additions + additions, 2 * limit);
+    while (session->additions > 0 && session->devices->len < limit) {
+        session->additions--;
+        if (!open_device(session, now))
             return;
-        }
-        Channel *channel = channel_open(peer_channels(session->peer), RDPUSB_URBDRC_NAME);
-        if (!channel) {
-            g_warning("FreeRDP opened no channel for a device");
-            return;
-        }
-        g_ptr_array_add(session->devices,
-                        usb_device_new(++session->last_number, channel, session->link,
-                                       &session->settings.limits, now, wake, session));
+    }
+    if (session->additions > 0 && !session->told_limit) {
+        g_warning("the client offers more devices than max-device-channels (%u): the others wait",
+                  limit);
+        session->told_limit = true;
     }
 }
 
@@ -345,9 +368,8 @@ static gboolean on_turn(gpointer data)
         return G_SOURCE_CONTINUE;
     }
     bury_devices(session, now);
-    show(session);
     /* A wake during this turn stands. */
-    int64_t deadline = next_deadline(session);
+    int64_t deadline = MIN(next_deadline(session), show_in_time(session, now));
     if (g_source_get_ready_time(session->turn) != 0 && deadline != RDPUSB_NO_DEADLINE)
         g_source_set_ready_time(session->turn, deadline);
     return G_SOURCE_CONTINUE;

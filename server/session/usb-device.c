@@ -34,7 +34,7 @@ struct UsbDevice {
     int64_t flush_deadline;
 
     bool offered;                 /* to the broker, which has to hear when it is over */
-    RdpusbBridgeState last_state; /* before it was gone */
+    RdpusbBridgeState last_state; /* at the end of the last turn before it was gone */
     bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
@@ -101,7 +101,7 @@ static char *name_of(const UsbDevice *device)
 static char *state_of(const UsbDevice *device)
 {
     switch (rdpusb_bridge_state(device->bridge)) {
-    case RDPUSB_BRIDGE_HANDSHAKE: return g_strdup("waiting for the client");
+    case RDPUSB_BRIDGE_HANDSHAKE:
     case RDPUSB_BRIDGE_READING: return g_strdup("reading its descriptors");
     case RDPUSB_BRIDGE_READY:
     case RDPUSB_BRIDGE_ATTACHED: break;
@@ -117,6 +117,11 @@ static char *state_of(const UsbDevice *device)
     if (rdpusb_bridge_state(device->bridge) == RDPUSB_BRIDGE_READY)
         return g_strdup_printf("attaching to %s", device->port);
     return g_strdup_printf("attached to %s", device->port);
+}
+
+bool usb_device_is_known(const UsbDevice *device)
+{
+    return rdpusb_bridge_state(device->bridge) > RDPUSB_BRIDGE_HANDSHAKE;
 }
 
 char *usb_device_describe(const UsbDevice *device)
@@ -357,10 +362,7 @@ void usb_device_turn(UsbDevice *device, int64_t now)
 {
     if (device->over)
         return;
-    RdpusbBridgeState before = rdpusb_bridge_state(device->bridge);
-    if (before != RDPUSB_BRIDGE_GONE)
-        device->last_state = before;
-    if (!device->closed && before != RDPUSB_BRIDGE_GONE)
+    if (!device->closed && rdpusb_bridge_state(device->bridge) != RDPUSB_BRIDGE_GONE)
         follow_channel(device, now);
     if (device->over)
         return;
@@ -380,6 +382,8 @@ void usb_device_turn(UsbDevice *device, int64_t now)
     write_guest(device);
     if (rdpusb_bridge_state(device->bridge) == RDPUSB_BRIDGE_GONE)
         follow_end(device, now);
+    else
+        device->last_state = rdpusb_bridge_state(device->bridge);
 }
 
 int64_t usb_device_deadline(const UsbDevice *device)

@@ -47,6 +47,8 @@ void usb_device_client_gone(UsbDevice *device, int64_t now);
 /* True when guest and broker know that the device has gone: only usb_device_free() is left. */
 bool usb_device_is_over(const UsbDevice *device);
 
+/* False for a channel on which the client has not announced its device yet, and may never do. */
+bool usb_device_is_known(const UsbDevice *device);
 /* What it is and how it is, for the screen. Caller frees. */
 char *usb_device_describe(const UsbDevice *device);
 /* True when it ended in a way that its user should see: usb_device_describe() says which. */
