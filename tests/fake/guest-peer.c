@@ -471,7 +471,8 @@ static void stream_status(FakeGuest *guest, StreamKind kind, FakeGuestEventType 
     } else if (status == usb_redir_success) {
         guest_violation(guest, "%s of endpoint 0x%02x without a start or stop", what, endpoint);
     }
-    if (status != usb_redir_success && stream->unanswered == 0)
+    /* Any other status leaves QEMU's stream started (redirect.c). */
+    if (status == usb_redir_stall && stream->unanswered == 0)
         stream->running = false;
 }
 

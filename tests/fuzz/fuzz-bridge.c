@@ -18,6 +18,7 @@ static uint64_t ids[N_IDS];
 static unsigned n_ids;
 static uint8_t fault; /* for the next transfer that reaches the client; 0: none */
 static uint32_t held_id;
+static bool started; /* as QEMU knows it */
 
 static bool misbehave(FakeClient *client, const FakeRequest *request, FakeResponse *response,
                       void *data)
@@ -62,12 +63,32 @@ static void say(World *world, uint8_t endpoint, size_t size)
     fake_client_tick(world->client, world->now);
 }
 
-static void reconnect(World *world)
+static void turn(World *world)
 {
     world_turn(world);
-    world_disconnect_guest(world);
+    const FakeGuestEvent *event;
+    for (unsigned i = 0; (event = world_event(world, FAKE_GUEST_INTERRUPT_RECEIVING_STATUS, i));
+         i++)
+        started = started && event->status != usb_redir_stall;
     world_forget(world);
+}
+
+static void reconnect(World *world)
+{
+    turn(world);
+    world_disconnect_guest(world);
+    started = false;
     world_connect_guest(world);
+}
+
+/* QEMU starts a stream at the guest's first poll, and again after a stall that it has heard of. */
+static void start_or_stop(FakeGuest *guest, bool start)
+{
+    if (start && !started)
+        fake_guest_start_interrupt_receiving(guest, EP_INTERRUPT);
+    else if (!start && started)
+        fake_guest_stop_interrupt_receiving(guest, EP_INTERRUPT);
+    started = start;
 }
 
 static void ask(World *world, uint8_t operation, uint8_t operand)
@@ -82,10 +103,16 @@ static void ask(World *world, uint8_t operation, uint8_t operand)
     case 4: fake_guest_control_out(guest, 0x02, 1, 0, operand, NULL, 0); break;
     case 5: fake_guest_cancel(guest, ids[operand % N_IDS]); break;
     case 6: fake_guest_reset(guest); break;
-    case 7: remember(fake_guest_set_configuration(guest, operand % 3)); break;
-    case 8: remember(fake_guest_set_alt_setting(guest, operand >> 7, operand % 3)); break;
-    case 9: fake_guest_start_interrupt_receiving(guest, EP_INTERRUPT); break;
-    case 10: fake_guest_stop_interrupt_receiving(guest, EP_INTERRUPT); break;
+    case 7:
+        start_or_stop(guest, false);
+        remember(fake_guest_set_configuration(guest, operand % 3));
+        break;
+    case 8:
+        start_or_stop(guest, false);
+        remember(fake_guest_set_alt_setting(guest, operand >> 7, operand % 3));
+        break;
+    case 9: start_or_stop(guest, true); break;
+    case 10: start_or_stop(guest, false); break;
     case 11: remember(fake_guest_control_in(guest, 0x80, 6, operand << 8, 0, 64)); break;
     case 12: /* QEMU gives an id away again as soon as it was cancelled */
         fake_guest_cancel(guest, ids[operand % N_IDS]);
@@ -117,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         &fake_client_mstsc};
     if (size < 1)
         return 0;
-    n_ids = fault = held_id = 0;
+    n_ids = fault = held_id = started = 0;
     memset(ids, 0, sizeof ids);
     World *world = world_new_attached(profiles[data[0] % G_N_ELEMENTS(profiles)]);
     world->on_urb = misbehave;
@@ -128,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             ask(world, operation, data[i + 1]);
         if (data[i] & 0x80)
-            world_turn(world);
+            turn(world);
         if (rdpusb_bridge_state(world->bridge) >= RDPUSB_BRIDGE_LEAVING)
             break;
     }

@@ -448,10 +448,13 @@ static void test_streams(void)
     SEND(host, usb_redir_bulk_receiving_status, 0, receiving);
     send_packet(host, usb_redir_buffered_bulk_packet, 0, &packet, sizeof(packet), "abcd", 4);
 
-    /* a running stream is stopped before the configuration changes */
+    /* a running stream is stopped before the configuration changes; only a stall had stopped it */
     fake_guest_set_configuration(host->guest, 0);
+    expect_packet(host, usb_redir_stop_iso_stream);
     expect_packet(host, usb_redir_stop_bulk_receiving);
     uint64_t id = expect_packet(host, usb_redir_set_configuration).id;
+    inval.status = usb_redir_success;
+    SEND(host, usb_redir_iso_stream_status, 0, inval);
     SEND(host, usb_redir_bulk_receiving_status, 0, receiving);
     send_tables(host);
     answer_configuration(host, id, usb_redir_success, 0);
