@@ -102,8 +102,8 @@ void wire_bytes(WireCursor *c, WireBytes *bytes)
 {
     size_t at;
     bool taken = take(c, bytes->length, &at);
-    if (wire_is_reading(c))
-        *bytes = taken ? (WireBytes){c->in + at, bytes->length} : (WireBytes){0};
+    if (wire_is_reading(c)) /* an empty message may be a NULL pointer */
+        *bytes = taken && c->in ? (WireBytes){c->in + at, bytes->length} : (WireBytes){0};
     else if (taken && c->mode == WIRE_WRITE && bytes->length > 0)
         memcpy(c->out + at, bytes->data, bytes->length);
 }
