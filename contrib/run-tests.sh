@@ -80,6 +80,7 @@ tests/vm/build-guest.sh || exit 1
 step "formatting of the tree" check_format
 step "build with gcc" build build-gcc --buildtype=debugoptimized &&
     run_tests "tests" build-gcc
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 # or it only prints
 step "build with sanitizers" build build-sanitize -Db_sanitize=address,undefined &&
     run_tests "tests with sanitizers" build-sanitize --timeout-multiplier 2
 export CC=clang # meson looks at it when a folder is new

@@ -10,6 +10,7 @@ import time
 from process import Failure, Process
 
 BUILD = pathlib.Path(os.environ.get('RDPUSB_BUILD', 'build')).resolve()
+SUPPRESSIONS = pathlib.Path(__file__).resolve().parent / 'leaks-of-others.txt'
 USER, PASSWORD = 'alice', 'correct horse'
 END_SECONDS = 2  # from SIGTERM to exit, promised in rdpusbd(8)
 
@@ -46,7 +47,8 @@ class Daemon(Process):
         env = os.environ | {
             'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals',
             'RDPUSB_SESSION': str(find_program('rdpusb-session')),
-            'ASAN_OPTIONS': sanitizers, 'LSAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1'}
+            'ASAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1',
+            'LSAN_OPTIONS': f'{sanitizers}:print_suppressions=0:suppressions={SUPPRESSIONS}'}
         super().__init__(name, [find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],
                          env=env, separate_errors=True)
 

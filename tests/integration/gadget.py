@@ -3,10 +3,18 @@
 
 import os
 import pathlib
+import re
 import socket
+import subprocess
 
 from daemon import BUILD
 from process import Failure
+
+
+def _sanitizers_of(library):
+    """The run-time libraries that have to be loaded before an instrumented library, in a program that is not."""
+    output = subprocess.run(['ldd', library], stdout=subprocess.PIPE, check=True, timeout=20, encoding='utf-8').stdout
+    return re.findall(r'=> (\S*/lib(?:asan|ubsan)\.so\S*)', output)
 
 
 class Stick:
@@ -37,7 +45,8 @@ class Gadgets:
         if len(libraries) != 1:
             raise Failure(f'{BUILD} has {len(libraries)} gadget libraries; set RDPUSB_BUILD to the build folder')
         self.environment = os.environ | {
-            'LD_PRELOAD': str(libraries[0]),
+            'LD_PRELOAD': ':'.join(_sanitizers_of(libraries[0]) + [str(libraries[0])]),
+            'ASAN_OPTIONS': 'detect_leaks=0',
             'RDPUSB_GADGETS': ';'.join(
                 ','.join([device.kind, *(f'{key}={value}' for key, value in device.options.items())])
                 for device in devices),
