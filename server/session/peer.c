@@ -63,6 +63,15 @@ static const char *setting_or_empty(rdpSettings *settings, FreeRDP_Settings_Keys
     return value ? value : "";
 }
 
+/* Before the server tells its own colour depth, by which the session goes. FreeRDP's compression
+ * for 24 bits per pixel gives garbage (as its own servers know, which avoid it too). */
+static BOOL on_capabilities(freerdp_peer *rdp)
+{
+    rdpSettings *settings = rdp->context->settings;
+    return freerdp_settings_get_uint32(settings, FreeRDP_ColorDepth) != 24 ||
+           freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 16);
+}
+
 /* The first moment at which a client of every kind understands a refusal: the PDUs that carry its
  * reason belong to an active connection. No channel is open yet. */
 static BOOL on_post_connect(freerdp_peer *rdp)
@@ -245,6 +254,7 @@ static bool initialize(Peer *peer, const char *certificate, const char *private_
     ((Context *) context)->peer = peer;
     if (!set_certificate(context->settings, certificate, private_key, error))
         return false;
+    rdp->Capabilities = on_capabilities;
     rdp->PostConnect = on_post_connect;
     rdp->Activate = on_activate;
     context->update->RefreshRect = on_refresh_rect;

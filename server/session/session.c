@@ -136,6 +136,13 @@ static void add_devices(Session *session, GPtrArray *lines)
         g_ptr_array_add(lines, g_strdup(i->data));
 }
 
+static void add_text(GPtrArray *lines, const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "\n", -1);
+    for (char **part = parts; *part; part++)
+        g_ptr_array_add(lines, g_strdup(*part));
+}
+
 static void show(Session *session)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
@@ -147,7 +154,7 @@ static void show(Session *session)
     guint before = lines->len;
     add_devices(session, lines);
     if (session->no_usb)
-        g_ptr_array_add(lines, g_strdup(session->no_usb));
+        add_text(lines, session->no_usb);
     else if (lines->len == before)
         g_ptr_array_add(lines, g_strdup("none so far"));
     g_ptr_array_add(lines, NULL);
@@ -175,8 +182,9 @@ static void give_up_usb(Session *session, const char *log_reason, const char *sc
 }
 
 #define START_WITH_USB                                                                             \
-    "This client offers no USB devices. Start it with USB redirection: xfreerdp3 "                 \
-    "/usb:id:VVVV:PPPP ..."
+    "This client offers no USB devices.\n"                                                         \
+    "Start it with USB redirection, for example:\n"                                                \
+    "xfreerdp3 /usb:id:VVVV:PPPP ..."
 
 /* The first channel that a connection opens by this name is the control channel: [MS-RDPEUSB]
  * 2.1. */
