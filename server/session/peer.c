@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "peer.h"
 
+#include <errno.h>
 #include <gio/gio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +24,9 @@
 
 /* FreeRDP hands over one PDU per call: so many before other sources get a turn. */
 #define PDUS_PER_TURN 64
+
+/* How long the client may take nothing of what waits for it. */
+#define DEAD_SECONDS 90
 
 /* How long the client has to take our last words. */
 #define GOODBYE_MS 300
@@ -271,6 +277,15 @@ static bool initialize(Peer *peer, const char *certificate, const char *private_
     return true;
 }
 
+/* The listener's keep-alive notices a client that went away while nothing was said; this one that
+ * went while something waits for it. */
+static void limit_silence(int fd)
+{
+    int timeout = DEAD_SECONDS * 1000;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout) != 0)
+        g_message("a client that vanishes will be noticed late: %s", g_strerror(errno));
+}
+
 Peer *peer_new(int fd, const char *certificate, const char *private_key,
                const PeerCallbacks *callbacks, gpointer data, GError **error)
 {
@@ -291,6 +306,7 @@ Peer *peer_new(int fd, const char *certificate, const char *private_key,
     }
     if (!initialize(peer, certificate, private_key, error))
         return NULL;
+    limit_silence(fd);
     attach_source(peer);
     return g_steal_pointer(&peer);
 }
