@@ -62,7 +62,7 @@ def idle_descriptors(test, daemon):
     client = test.keep(rdp.Client(test.folder, rdp.CLIENTS[0], daemon.port, password='wrong', name='refused'))
     client.wait(20)
     daemon.errors.wait(r' ended: session process', 10)
-    return daemon.descriptors()
+    return daemon.settled_descriptors()
 
 
 def wait_disk(guest, since=0):

@@ -86,6 +86,15 @@ class Daemon(Process):
         finally:
             os.close(handle)
 
+    def settled_descriptors(self):
+        """descriptors() when they have not changed for half a second: what is closing meanwhile does not count."""
+        before, since = self.descriptors(), time.monotonic()
+        while time.monotonic() - since < 0.5:
+            time.sleep(0.05)
+            if (now := self.descriptors()) != before:
+                before, since = now, time.monotonic()
+        return before
+
     def wait_descriptors(self, expected, timeout=5):
         """Waits until the broker has exactly these again. Nothing tells when it closes one, so this asks."""
         deadline = time.monotonic() + timeout

@@ -46,12 +46,12 @@ static bool is_for_the_bus(const RdpusbSetup *setup)
            setup->request == REQUEST_SET_ISOCH_DELAY;
 }
 
-/* QEMU turns these into requests of their own. Sent raw, they would change the device behind the
- * client's back. */
+/* QEMU turns these into requests of their own. Sent raw, to whatever recipient, they would change
+ * the device behind the client's back. */
 static bool is_out_of_place(const RdpusbSetup *setup)
 {
-    return is_standard(setup, 0x00, REQUEST_SET_CONFIGURATION) ||
-           is_standard(setup, 0x01, REQUEST_SET_INTERFACE);
+    return (setup->request_type & (REQUEST_TYPE_MASK | 0x80)) == 0 &&
+           (setup->request == REQUEST_SET_CONFIGURATION || setup->request == REQUEST_SET_INTERFACE);
 }
 
 /* The descriptors read at arrival, or NULL when the request is for others. */

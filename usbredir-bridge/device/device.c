@@ -344,7 +344,7 @@ void device_cancel(Device *device, uint64_t id, int64_t now)
 void device_reset(Device *device, int64_t now)
 {
     device->now = now;
-    if (!device->used_since_reset)
+    if (!device->used_since_reset && device->guest_requests == 0)
         return;
     device->used_since_reset = false;
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++)

@@ -115,6 +115,15 @@ static void complete(Transfer *transfer, DeviceStatus status)
     transfer->status = status;
 }
 
+/* What a final status means for the guest. USB knows no OUT that succeeds in part: a client that
+ * says so leaves open what the device got. */
+static DeviceStatus outcome(const Transfer *transfer, RdpusbStatus status, size_t size)
+{
+    if (!transfer->in && status == RDPUSB_STATUS_SUCCESS && size < transfer->asked)
+        status = RDPUSB_STATUS_ERROR;
+    return device_status_from_client(status, transfer->in);
+}
+
 /* The usual case: a result, and nothing that came back before it. The bytes are passed on as they
  * lie in the client's message if it is this transfer's turn. */
 static void finish(Transfer *transfer, const RdpusbDeviceEvent *event)
@@ -127,7 +136,7 @@ static void finish(Transfer *transfer, const RdpusbDeviceEvent *event)
     else if (transfer->in && size > 0)
         keep(&transfer->kept, event->data, size);
     transfer->done += size;
-    complete(transfer, device_status_from_client(event->status, transfer->in));
+    complete(transfer, outcome(transfer, event->status, size));
 }
 
 static void keep_round(Transfer *transfer, const RdpusbDeviceEvent *event)
@@ -210,7 +219,7 @@ static void settle_out(Endpoint *endpoint)
             unfinished = NULL;
         }
         if (is_final(transfer->round_status))
-            complete(transfer, device_status_from_client(transfer->round_status, false));
+            complete(transfer, outcome(transfer, transfer->round_status, transfer->round_size));
         else if (transfer->length > 0 && transfer->done == transfer->length)
             complete(transfer, DEVICE_SUCCESS);
         else if (!unfinished)
