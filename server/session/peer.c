@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "peer.h"
 
+#include <errno.h>
 #include <gio/gio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +24,9 @@
 
 /* FreeRDP hands over one PDU per call: so many before other sources get a turn. */
 #define PDUS_PER_TURN 64
+
+/* How long the client may take nothing of what waits for it. */
+#define DEAD_SECONDS 90
 
 /* How long the client has to take our last words. */
 #define GOODBYE_MS 300
@@ -61,6 +67,15 @@ static const char *setting_or_empty(rdpSettings *settings, FreeRDP_Settings_Keys
 {
     const char *value = freerdp_settings_get_string(settings, key);
     return value ? value : "";
+}
+
+/* Before the server tells its own colour depth, by which the session goes. FreeRDP's compression
+ * for 24 bits per pixel gives garbage (as its own servers know, which avoid it too). */
+static BOOL on_capabilities(freerdp_peer *rdp)
+{
+    rdpSettings *settings = rdp->context->settings;
+    return freerdp_settings_get_uint32(settings, FreeRDP_ColorDepth) != 24 ||
+           freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 16);
 }
 
 /* The first moment at which a client of every kind understands a refusal: the PDUs that carry its
@@ -245,6 +260,7 @@ static bool initialize(Peer *peer, const char *certificate, const char *private_
     ((Context *) context)->peer = peer;
     if (!set_certificate(context->settings, certificate, private_key, error))
         return false;
+    rdp->Capabilities = on_capabilities;
     rdp->PostConnect = on_post_connect;
     rdp->Activate = on_activate;
     context->update->RefreshRect = on_refresh_rect;
@@ -259,6 +275,15 @@ static bool initialize(Peer *peer, const char *certificate, const char *private_
         return false;
     }
     return true;
+}
+
+/* The listener's keep-alive notices a client that went away while nothing was said; this one that
+ * went while something waits for it. */
+static void limit_silence(int fd)
+{
+    int timeout = DEAD_SECONDS * 1000;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout) != 0)
+        g_message("a client that vanishes will be noticed late: %s", g_strerror(errno));
 }
 
 Peer *peer_new(int fd, const char *certificate, const char *private_key,
@@ -281,6 +306,7 @@ Peer *peer_new(int fd, const char *certificate, const char *private_key,
     }
     if (!initialize(peer, certificate, private_key, error))
         return NULL;
+    limit_silence(fd);
     attach_source(peer);
     return g_steal_pointer(&peer);
 }

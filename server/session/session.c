@@ -12,13 +12,11 @@
 #include "guard.h"
 #include "peer.h"
 #include "session-log.h"
+#include "usb-control.h"
 #include "usb-device.h"
 
 /* The broker's login-seconds, of which this is the maximum, ends a slow login before. */
 #define LOGIN_SECONDS 3600
-
-/* The client's answer to the set-up of dynamic channels, and of the control channel. */
-#define CONTROL_TIMEOUT (10 * G_TIME_SPAN_SECOND)
 
 /* From the wish to end to the end of all devices; with the client's farewell less than the two
  * seconds that the whole server has. */
@@ -52,11 +50,7 @@ typedef struct {
     char *user;
     int64_t end_deadline;
 
-    RdpusbControlChannel *control;
-    Channel *control_channel;
-    bool control_opened;
-    int64_t control_deadline; /* until it is open */
-    const char *no_usb;       /* why there is none, for the screen */
+    UsbControl *control; /* NULL before the login */
 
     GPtrArray *devices;   /* UsbDevice, owned */
     uint32_t last_number; /* given to a device */
@@ -136,6 +130,13 @@ static void add_devices(Session *session, GPtrArray *lines)
         g_ptr_array_add(lines, g_strdup(i->data));
 }
 
+static void add_text(GPtrArray *lines, const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "\n", -1);
+    for (char **part = parts; *part; part++)
+        g_ptr_array_add(lines, g_strdup(*part));
+}
+
 static void show(Session *session)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
@@ -146,8 +147,9 @@ static void show(Session *session)
     g_ptr_array_add(lines, g_strdup("#USB devices"));
     guint before = lines->len;
     add_devices(session, lines);
-    if (session->no_usb)
-        g_ptr_array_add(lines, g_strdup(session->no_usb));
+    const char *absence = usb_control_absence(session->control);
+    if (absence)
+        add_text(lines, absence);
     else if (lines->len == before)
         g_ptr_array_add(lines, g_strdup("none so far"));
     g_ptr_array_add(lines, NULL);
@@ -164,39 +166,7 @@ static int64_t show_in_time(Session *session, int64_t now)
     return RDPUSB_NO_DEADLINE;
 }
 
-/* ---- The control channel ---- */
-
-static void give_up_usb(Session *session, const char *log_reason, const char *screen_reason)
-{
-    g_message("%s: no USB devices in this connection", log_reason);
-    session->no_usb = screen_reason;
-    g_clear_pointer(&session->control_channel, channel_close);
-    g_clear_pointer(&session->control, rdpusb_control_channel_free);
-}
-
-#define START_WITH_USB                                                                             \
-    "This client offers no USB devices. Start it with USB redirection: xfreerdp3 "                 \
-    "/usb:id:VVVV:PPPP ..."
-
-/* The first channel that a connection opens by this name is the control channel: [MS-RDPEUSB]
- * 2.1. */
-static void open_control(Session *session, int64_t now)
-{
-    switch (channels_state(peer_channels(session->peer))) {
-    case CHANNELS_NONE:
-        give_up_usb(session, "the client has no dynamic virtual channels", START_WITH_USB);
-        return;
-    case CHANNELS_WAITING:
-        if (now >= session->control_deadline)
-            give_up_usb(session, "the client does not set up dynamic virtual channels",
-                        START_WITH_USB);
-        return;
-    case CHANNELS_READY: break;
-    }
-    session->control_channel = channel_open(peer_channels(session->peer), RDPUSB_URBDRC_NAME);
-    if (!session->control_channel)
-        give_up_usb(session, "FreeRDP opened no channel", "The server is short of memory.");
-}
+/* ---- Devices come ---- */
 
 static bool open_device(Session *session, int64_t now)
 {
@@ -215,7 +185,7 @@ static bool open_device(Session *session, int64_t now)
 static void open_devices(Session *session, int64_t now)
 {
     unsigned limit = session->settings.max_device_channels;
-    unsigned additions = rdpusb_control_channel_take_additions(session->control);
+    unsigned additions = usb_control_take_additions(session->control);
     session->additions = MIN(session->additions + additions, 2 * limit);
     while (session->additions > 0 && session->devices->len < limit) {
         session->additions--;
@@ -229,52 +199,15 @@ static void open_devices(Session *session, int64_t now)
     }
 }
 
-static bool feed_control(Session *session, int64_t now, GError **error)
-{
-    if (!session->control_opened) {
-        session->control_opened = true;
-        session->control_deadline = RDPUSB_NO_DEADLINE;
-        rdpusb_control_channel_opened(session->control, now);
-    }
-    const uint8_t *message;
-    size_t size;
-    while ((message = channel_read(session->control_channel, &size))) {
-        if (!rdpusb_control_channel_feed(session->control, message, size, now, error))
-            return false;
-    }
-    return rdpusb_control_channel_deadline(session->control) > now ||
-           rdpusb_control_channel_tick(session->control, now, error);
-}
-
 static void follow_control(Session *session, int64_t now)
 {
-    if (!session->control_channel) {
-        open_control(session, now);
-        return;
-    }
     g_autoptr(GError) error = NULL;
-    if (channel_state(session->control_channel) == CHANNEL_OPEN &&
-        !feed_control(session, now, &error)) {
-        g_warning("control channel: %s", error->message);
-        end(session, "the client broke the rules of USB redirection");
+    if (usb_control_turn(session->control, now, &error)) {
+        open_devices(session, now);
         return;
     }
-    switch (channel_state(session->control_channel)) {
-    case CHANNEL_OPENING:
-        if (now >= session->control_deadline)
-            give_up_usb(session, "the client does not answer for the control channel",
-                        START_WITH_USB);
-        break;
-    case CHANNEL_OPEN: open_devices(session, now); break;
-    case CHANNEL_REFUSED:
-        give_up_usb(session, "the client has no USB redirection", START_WITH_USB);
-        break;
-    case CHANNEL_CLOSED:
-        /* Its devices are dead now, and it cannot be opened again in this connection. */
-        g_warning("control channel: closed by the client");
-        end(session, "the client ended USB redirection");
-        break;
-    }
+    g_warning("control channel: %s", error->message);
+    end(session, "the client broke the rules of USB redirection");
 }
 
 /* ---- Turns ---- */
@@ -284,13 +217,8 @@ static void follow_control(Session *session, int64_t now)
  * in turn. */
 static void write_client(Session *session, int64_t now)
 {
-    GBytes *message;
-    while (session->control_opened && session->control && !peer_write_blocked(session->peer) &&
-           (message = rdpusb_control_channel_next_message(session->control))) {
-        channel_write(session->control_channel, message);
-        g_bytes_unref(message);
+    while (!peer_write_blocked(session->peer) && usb_control_write(session->control))
         peer_flush(session->peer);
-    }
     guint n = session->devices->len;
     guint idle = 0; /* devices in a row that had nothing to write */
     while (idle < n && !peer_write_blocked(session->peer)) {
@@ -338,9 +266,7 @@ static bool any_device(Session *session, bool over)
 
 static int64_t next_deadline(Session *session)
 {
-    int64_t deadline = session->control ? session->control_deadline : RDPUSB_NO_DEADLINE;
-    if (session->control && session->control_opened)
-        deadline = MIN(deadline, rdpusb_control_channel_deadline(session->control));
+    int64_t deadline = usb_control_deadline(session->control);
     for (guint i = 0; i < session->devices->len; i++)
         deadline = MIN(deadline, usb_device_deadline(session->devices->pdata[i]));
     if (any_device(session, true))
@@ -357,7 +283,7 @@ static gboolean on_turn(gpointer data)
     if (session->state != SESSION_RUNNING && session->state != SESSION_ENDING)
         return G_SOURCE_CONTINUE;
     int64_t now = g_get_monotonic_time();
-    if (session->control && session->state == SESSION_RUNNING)
+    if (session->state == SESSION_RUNNING)
         follow_control(session, now);
     for (guint i = 0; i < session->devices->len; i++)
         usb_device_turn(session->devices->pdata[i], now);
@@ -398,8 +324,7 @@ static bool on_login(const char *user, const char *domain, const char *password,
     }
     session->state = SESSION_RUNNING;
     session->user = *domain ? g_strdup_printf("%s\\%s", domain, user) : g_strdup(user);
-    session->control = rdpusb_control_channel_new();
-    session->control_deadline = g_get_monotonic_time() + CONTROL_TIMEOUT;
+    session->control = usb_control_new(peer_channels(session->peer), g_get_monotonic_time());
     guard_release();
     g_unix_signal_add(SIGTERM, on_signal, session);
     g_unix_signal_add(SIGINT, on_signal, session);
@@ -491,7 +416,7 @@ static void init(Session *session)
 static void clear(Session *session)
 {
     g_clear_pointer(&session->devices, g_ptr_array_unref);
-    g_clear_pointer(&session->control, rdpusb_control_channel_free);
+    g_clear_pointer(&session->control, usb_control_free);
     g_clear_pointer(&session->peer, peer_free); /* and its channels */
     if (session->link)
         link_flush(session->link);
