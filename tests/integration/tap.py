@@ -90,6 +90,9 @@ def _run(function, arguments, seconds):
         where = traceback.extract_tb(failure.__traceback__)
         lines = [f'{pathlib.Path(frame.filename).name}:{frame.lineno}' for frame in where[1:]]
         problems.append(f'{failure}  ({" > ".join(lines)})')
+    except SystemExit:
+        test.close()
+        raise
     except Exception:
         problems.append(traceback.format_exc())
     signal.alarm(0)
