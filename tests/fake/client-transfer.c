@@ -200,8 +200,8 @@ static uint8_t endpoint_of(const WireUrb *urb)
     }
 }
 
-static Transfer *fake_transfer_new(const FakeClient *client, const FakeRequest *r, uint32_t message_id,
-                              int64_t now)
+static Transfer *fake_transfer_new(const FakeClient *client, const FakeRequest *r,
+                                   uint32_t message_id, int64_t now)
 {
     Transfer *t = g_new0(Transfer, 1);
     t->message_id = message_id;

@@ -24,7 +24,8 @@ static char read_character(libusb_device_handle *handle)
         libusb_interrupt_transfer(handle, INTERRUPT_IN, release, sizeof release, &actual, TIMEOUT),
         ==, 0);
     g_assert_cmpint(actual, ==, sizeof release);
-    g_assert_cmpmem(release, 8, "\0\0\0\0\0\0\0", 8);
+    static const uint8_t released[8] = {0};
+    g_assert_cmpmem(release, 8, released, 8);
     g_assert_cmpuint(press[0] & ~0x02, ==, 0);
     g_assert_cmpuint(press[2], >=, 4);
     g_assert_cmpuint(press[2], <, 4 + sizeof unshifted - 1);

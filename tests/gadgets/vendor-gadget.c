@@ -91,7 +91,8 @@ static enum gadget_reply take_loopback(struct loopback *loopback, size_t packet_
     unsigned last = (loopback->first + loopback->count++) % LOOPBACK_PACKETS;
     *taken = length < packet_size ? length : packet_size;
     loopback->packets[last].length = (uint16_t) *taken;
-    memcpy(loopback->packets[last].data, data, *taken);
+    if (*taken > 0) /* a zero-length packet may come without a buffer */
+        memcpy(loopback->packets[last].data, data, *taken);
     return GADGET_DONE;
 }
 

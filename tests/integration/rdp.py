@@ -2,12 +2,15 @@
 """Stock FreeRDP clients on a display nobody sees."""
 
 import os
+import platform
 import subprocess
 
 from daemon import PASSWORD, USER
 from process import Failure, Process
 
-CLIENTS = ('xfreerdp3', 'xfreerdp')
+# Debian 13 has no FreeRDP 2 any more.
+HAS_FREERDP_2 = platform.freedesktop_os_release().get('VERSION_CODENAME') == 'bookworm'
+CLIENTS = ('xfreerdp3', 'xfreerdp') if HAS_FREERDP_2 else ('xfreerdp3',)
 _display = None
 
 
