@@ -230,6 +230,23 @@ static void test_many(gconstpointer profile)
     g_assert_cmpuint(fake_guest_unanswered(world->guest), ==, 0);
 }
 
+/* Writes without end do not keep a read waiting until they are over. */
+static void test_fairness(void)
+{
+    enum { N_WRITES = 24, SIZE = 1024 * 1024 };
+    g_autofree uint8_t *data = g_malloc0(SIZE);
+    g_autoptr(World) world = world_new_attached(NULL);
+    for (unsigned i = 0; i < N_WRITES; i++)
+        fake_guest_bulk_out(world->guest, EP_OUT, data, SIZE);
+    fake_guest_bulk_in(world->guest, EP_IN, SIZE);
+    world_turn(world);
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_BULK), ==, N_WRITES + 1);
+    unsigned place = 0;
+    while (world_event(world, FAKE_GUEST_BULK, place)->endpoint != EP_IN)
+        place++;
+    g_assert_cmpuint(place, <, N_WRITES / 2);
+}
+
 /* ---- The client's time-outs are not the guest's ---- */
 
 static void test_idle_bulk(gconstpointer profile)
@@ -969,6 +986,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/qemu-rule-3-order", test_rule_3_order);
     g_test_add_func("/bridge/qemu-rule-4-ids", test_rule_4_id_reuse);
     g_test_add_func("/bridge/qemu-rule-9-backlog", test_rule_9_backlog);
+    g_test_add_func("/bridge/fairness", test_fairness);
     g_test_add_func("/bridge/time-out-with-data-behind", test_time_out_with_data_behind);
     g_test_add_func("/bridge/time-out-with-part", test_time_out_with_part);
     g_test_add_func("/bridge/time-out-out", test_time_out_out);

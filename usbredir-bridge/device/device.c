@@ -185,15 +185,16 @@ bool device_guest_exceeds_limits(const Device *device)
            device->guest_bytes > device->limits.max_guest_bytes;
 }
 
-/* Starts what came free. One endpoint after the other: a busy one cannot keep the rest out for
- * long, since what it has at the client is bounded. */
+/* Starts what came free, beginning with another endpoint each time: one that always has more to
+ * send would else keep the others out of the window. */
 static void go_on(Device *device)
 {
     if (device->state == DEVICE_GONE)
         return;
     jobs_run(device);
-    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        Endpoint *endpoint = &device->endpoints[slot];
+    device->turn++;
+    for (unsigned i = 0; i < ENDPOINT_SLOTS; i++) {
+        Endpoint *endpoint = &device->endpoints[(device->turn + i) % ENDPOINT_SLOTS];
         if (endpoint->stream.running)
             stream_fill(device, endpoint);
         else if (endpoint->type != ENDPOINT_NONE)

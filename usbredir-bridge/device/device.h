@@ -95,6 +95,7 @@ struct Device {
     unsigned guest_requests;
     size_t guest_bytes;
     size_t bytes_at_client;
+    unsigned turn;  /* which endpoint sends first */
     GQueue answers; /* of Answer */
 };
 
