@@ -72,14 +72,24 @@ check_format() {
     git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run -Werror
 }
 
+# What is installed finds its libraries and its manual.
+check_installed() {
+    local installed=$PWD/build-gcc/installed
+    meson install -C build-gcc --no-rebuild &&
+        env -i "$installed/sbin/rdpusbd" --version &&
+        env -i "$installed/libexec/rdpusb/rdpusb-session" --version &&
+        man -l "$installed/share/man/man8/rdpusbd.8" >/dev/null
+}
+
 echo "== packages"
 contrib/install-packages.sh build demo test || exit 1
 echo "== the guest for the tests"
 tests/vm/build-guest.sh || exit 1
 
 step "formatting of the tree" check_format
-step "build with gcc" build build-gcc --buildtype=debugoptimized &&
+step "build with gcc" build build-gcc --buildtype=debugoptimized --prefix="$PWD/build-gcc/installed" &&
     run_tests "tests" build-gcc
+step "installed programs" check_installed
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 # or it only prints
 step "build with sanitizers" build build-sanitize -Db_sanitize=address,undefined &&
     run_tests "tests with sanitizers" build-sanitize --timeout-multiplier 2
