@@ -94,7 +94,7 @@ static void check_end(RdpusbBridge *bridge, int64_t now)
     if (bridge->device->state == DEVICE_GONE && !bridge->leaving) {
         const GError *refusal = bridge->device->refusal;
         bridge->failed = bridge->failed || refusal;
-        leave(bridge, refusal ? refusal->message : "unplugged", now);
+        leave(bridge, refusal ? refusal->message : "withdrawn by the client", now);
     }
     if (!bridge->leaving || bridge->gone)
         return;

@@ -2,7 +2,8 @@
 /*
  * The whole library between a fake client and a fake guest. Both complain by themselves when the
  * bridge breaks a rule that the real ones rely on: world_free() asserts that they did not.
- * The tests named qemu-rule-N hold what QEMU needs, one by one.
+ * The tests named qemu-rule-N hold what QEMU needs, one by one; those named rule-N what clients
+ * need that the device channel alone does not see (test-device-channel.c has the others).
  */
 #include "world.h"
 
@@ -674,6 +675,20 @@ static void test_rule_8_reset(gconstpointer profile)
     assert_text(world_event(world, FAKE_GUEST_BULK, 1), "after");
 }
 
+/* RESET_PORT is not to be relied on: nothing but cancels goes to the client. */
+static void test_reset_stays_here(gconstpointer profile)
+{
+    g_autoptr(World) world = world_new_attached(profile);
+    fake_guest_bulk_in(world->guest, EP_IN, 64);
+    world_turn(world);
+    unsigned before = world->n_urbs;
+    fake_guest_reset(world->guest);
+    world_advance(world, 3 * G_TIME_SPAN_SECOND);
+    g_assert_cmpuint(world->n_urbs, ==, before);
+    g_assert_cmpuint(fake_client_n_pending(world->client), ==, 0);
+    g_assert_cmpint(rdpusb_bridge_state(world->bridge), ==, RDPUSB_BRIDGE_ATTACHED);
+}
+
 static bool refuse_select(FakeClient *client, const FakeRequest *request, FakeResponse *response,
                           void *data)
 {
@@ -711,7 +726,7 @@ static void test_unplug(gconstpointer profile)
     world_turn(world);
     g_assert_cmpuint(world_n_events(world, FAKE_GUEST_DEVICE_DISCONNECT), ==, 1);
     g_assert_cmpint(rdpusb_bridge_state(world->bridge), ==, RDPUSB_BRIDGE_GONE);
-    g_assert_cmpstr(rdpusb_bridge_reason(world->bridge), ==, "unplugged");
+    g_assert_cmpstr(rdpusb_bridge_reason(world->bridge), ==, "withdrawn by the client");
     g_assert_false(rdpusb_bridge_failed(world->bridge));
 }
 
@@ -953,12 +968,12 @@ static const ProfileTest profile_tests[] = {
     {"zero-length", test_zero_length},
     {"short", test_short},
     {"many", test_many},
-    {"idle-bulk", test_idle_bulk},
+    {"rule-07-idle-bulk", test_idle_bulk},
     {"qemu-rule-3-cancel", test_rule_3_cancel},
     {"cancel-control", test_cancel_control},
     {"control", test_control},
     {"control-never-raw", test_control_never_raw},
-    {"halt", test_halt},
+    {"rule-11-halt", test_halt},
     {"qemu-rule-7-interrupts", test_rule_7_interrupts},
     {"qemu-rule-7-restart", test_rule_7_restart},
     {"stream-stall", test_stream_stall},
@@ -966,6 +981,7 @@ static const ProfileTest profile_tests[] = {
     {"settings-that-do-not-exist", test_settings_that_do_not_exist},
     {"unconfigure", test_unconfigure},
     {"qemu-rule-8-reset", test_rule_8_reset},
+    {"rule-16-reset-stays-here", test_reset_stays_here},
     {"unplug", test_unplug},
     {"detach", test_detach},
     {"guest-restarts", test_guest_restarts},
@@ -987,9 +1003,9 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/qemu-rule-4-ids", test_rule_4_id_reuse);
     g_test_add_func("/bridge/qemu-rule-9-backlog", test_rule_9_backlog);
     g_test_add_func("/bridge/fairness", test_fairness);
-    g_test_add_func("/bridge/time-out-with-data-behind", test_time_out_with_data_behind);
-    g_test_add_func("/bridge/time-out-with-part", test_time_out_with_part);
-    g_test_add_func("/bridge/time-out-out", test_time_out_out);
+    g_test_add_func("/bridge/rule-07-data-behind", test_time_out_with_data_behind);
+    g_test_add_func("/bridge/rule-07-part", test_time_out_with_part);
+    g_test_add_func("/bridge/rule-07-out", test_time_out_out);
     g_test_add_func("/bridge/qemu-rule-10-silent-client", test_silent_client);
     g_test_add_func("/bridge/halt-unknown-endpoint", test_halt_unknown_endpoint);
     g_test_add_func("/bridge/start-twice", test_start_twice);
