@@ -36,6 +36,7 @@ struct Peer {
     int fd; /* owned by FreeRDP */
     GSource *source;
     gpointer fd_tag;
+    GIOCondition watched; /* on the socket */
     Screen *screen;
     Channels *channels;
     const PeerCallbacks *callbacks;
@@ -127,11 +128,18 @@ static bool has_more_to_read(Peer *peer)
     return peer->freerdp->HasMoreToRead(peer->freerdp);
 }
 
+/* GLib wakes the main loop on every call, changed or not: without the comparison it never rests. */
+static void watch(Peer *peer, GIOCondition condition)
+{
+    if (condition != peer->watched)
+        g_source_modify_unix_fd(peer->source, peer->fd_tag, condition);
+    peer->watched = condition;
+}
+
 static gboolean peer_source_prepare(GSource *source, gint *timeout)
 {
     Peer *peer = ((PeerSource *) source)->peer;
-    GIOCondition out = peer_write_blocked(peer) ? G_IO_OUT : 0;
-    g_source_modify_unix_fd(source, peer->fd_tag, G_IO_IN | G_IO_HUP | G_IO_ERR | out);
+    watch(peer, G_IO_IN | G_IO_HUP | G_IO_ERR | (peer_write_blocked(peer) ? G_IO_OUT : 0));
     *timeout = -1;
     return has_more_to_read(peer);
 }
@@ -200,7 +208,8 @@ static void attach_source(Peer *peer)
     peer->source = g_source_new(&peer_source_funcs, sizeof(PeerSource));
     ((PeerSource *) peer->source)->peer = peer;
     g_source_set_name(peer->source, "rdp");
-    peer->fd_tag = g_source_add_unix_fd(peer->source, peer->fd, G_IO_IN);
+    peer->watched = G_IO_IN;
+    peer->fd_tag = g_source_add_unix_fd(peer->source, peer->fd, peer->watched);
     g_source_attach(peer->source, NULL);
 }
 
