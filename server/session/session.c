@@ -295,7 +295,8 @@ static gboolean on_turn(gpointer data)
     }
     bury_devices(session, now);
     /* A wake during this turn stands. */
-    int64_t deadline = MIN(next_deadline(session), show_in_time(session, now));
+    int64_t next_picture = show_in_time(session, now); /* MIN would call it twice */
+    int64_t deadline = MIN(next_deadline(session), next_picture);
     if (g_source_get_ready_time(session->turn) != 0 && deadline != RDPUSB_NO_DEADLINE)
         g_source_set_ready_time(session->turn, deadline);
     return G_SOURCE_CONTINUE;
