@@ -156,12 +156,15 @@ static bool step_descriptor(Script *script, char **words, GString *result, GErro
     uint64_t type, index;
     if (!number(words[1], 255, &type, error) || !number(words[2], 255, &index, error))
         return false;
+    gpointer key = GUINT_TO_POINTER(type << 8 | index);
+    if (!words[3]) {
+        g_hash_table_remove(script->hostile.descriptors, key);
+        return true;
+    }
     GByteArray *bytes = hex(words[3], error);
-    if (!bytes)
-        return false;
-    g_hash_table_insert(script->hostile.descriptors, GUINT_TO_POINTER(type << 8 | index),
-                        g_byte_array_free_to_bytes(bytes));
-    return true;
+    if (bytes)
+        g_hash_table_insert(script->hostile.descriptors, key, g_byte_array_free_to_bytes(bytes));
+    return bytes;
 }
 
 /* ---- Misbehaving ---- */
@@ -355,7 +358,7 @@ static const StepKind step_kinds[] = {
     {"without-drdynvc", "", "has no dynamic channels", 0, 0, step_without_drdynvc},
     {"plug", "[N]", "plugs loopback devices in; tells their handles", 0, 1, step_plug},
     {"unplug", "HANDLE", "unplugs one", 1, 1, step_unplug},
-    {"descriptor", "TYPE INDEX HEX", "all devices say this instead", 3, 3, step_descriptor},
+    {"descriptor", "TYPE INDEX [HEX]", "all devices say this, or the truth", 2, 3, step_descriptor},
     {"connect", "", "logs in", 0, 0, step_connect},
     {"capabilities", "accept|ignore", "how to answer for dynamic channels", 1, 1,
      step_capabilities},
