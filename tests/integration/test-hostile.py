@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Bad input at the real programs: clients that lie, stay silent or stop reading, beside one that does nothing of the kind."""
+"""Bad input at the real programs: clients that lie, stay silent or stop reading, beside an innocent one."""
 
 import json
 import pathlib
@@ -224,6 +224,21 @@ def many_large(test):
     arena.finish()
 
 
+@scenario('a message that takes much of the memory ends one device')
+def large_message(test):
+    arena = Arena(test, ports=3)
+    client = arena.client('hostile', 'plug 2', 'connect')
+    for guest in arena.guests[1:]:
+        guest.steps('attach')
+    client.steps(f'send-size 1 {48 * MIB}', 'await closed 1')
+    arena.guests[1].steps('wait-disconnect')
+    arena.guests[2].steps(LOOPBACK + '65536')
+    arena.check('device 1: ended in state attached: .* bytes in state "active" is malformed')
+    client.finish()
+    arena.check_over(client)
+    arena.finish()
+
+
 @limited_scenario('a message that is really long ends only its connection')
 def long_message(test):
     arena = Arena(test)
@@ -438,7 +453,8 @@ def lies(test):
     for channel, (_, descriptors, reason) in enumerate(LIES, 1):
         for kind, index, content in descriptors:
             client.steps(f"descriptor {kind} {index} '{content.hex()}'")
-        client.steps('plug', f'await closed {channel}', *(f'descriptor {kind} {index}' for kind, index, _ in descriptors))
+        client.steps('plug', f'await closed {channel}')
+        client.steps(*(f'descriptor {kind} {index}' for kind, index, _ in descriptors))
         arena.check(f'device {channel}: ended in state reading: .*({reason})')
     # The connection is good for a device that tells the truth.
     client.steps('plug')
