@@ -572,7 +572,7 @@ def asks(test):
     arena.guests[1].steps('attach')
     memory = Memory(client.session)
     for channel in 0, 1:
-        client.steps(f'send {channel} {vector("2.2.2-query-interface-request")} 50000')
+        client.steps(f'send {channel} {vector("2.2.2-query-interface-request")} 20000')
     arena.guests[1].steps(LOOPBACK + '65536')
     arena.check()
     if not is_sanitized():
