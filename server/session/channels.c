@@ -10,11 +10,15 @@
 #include <winpr/ssl.h>
 #include <winpr/wtsapi.h>
 
+/* Room for a message that is kept for the next one. */
+#define KEPT_BYTES (1024 * 1024)
+
 struct Channels {
     HANDLE manager;
     DWORD session;
-    GHashTable *by_id;   /* UINT32 -> Channel, owned */
-    GByteArray *message; /* the last one read */
+    GHashTable *by_id; /* UINT32 -> Channel, owned */
+    uint8_t *message;  /* the last one read */
+    size_t room;       /* there */
 };
 
 struct Channel {
@@ -59,7 +63,8 @@ Channels *channels_new(rdpContext *context, GError **error)
     WTSRegisterWtsApiFunctionTable(FreeRDP_InitWtsApi());
     g_autoptr(Channels) channels = g_new0(Channels, 1);
     channels->by_id = g_hash_table_new_full(NULL, NULL, NULL, free_channel);
-    channels->message = g_byte_array_new();
+    channels->message = g_malloc(KEPT_BYTES);
+    channels->room = KEPT_BYTES;
     channels->manager = WTSOpenServerA((LPSTR) context);
     if (channels->manager == INVALID_HANDLE_VALUE || !query_session(channels)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
@@ -75,7 +80,7 @@ void channels_free(Channels *channels)
     if (!channels)
         return;
     g_clear_pointer(&channels->by_id, g_hash_table_unref);
-    g_clear_pointer(&channels->message, g_byte_array_unref);
+    g_clear_pointer(&channels->message, g_free);
     if (channels->manager && channels->manager != INVALID_HANDLE_VALUE)
         WTSCloseServer(channels->manager);
     g_free(channels);
@@ -136,23 +141,47 @@ static bool closed_by_client(Channel *channel)
     return false;
 }
 
+/* Makes room for a message of a size that the client chose, as far as there is memory. */
+static void make_room(Channels *channels, size_t size)
+{
+    size_t room = MAX(size, KEPT_BYTES);
+    if (size <= channels->room && channels->room == KEPT_BYTES)
+        return;
+    uint8_t *message = g_try_realloc(channels->message, room);
+    if (!message)
+        return;
+    channels->message = message;
+    channels->room = room;
+}
+
+/* Drops what did not fit of a message. */
+static void drop(Channel *channel, size_t size)
+{
+    char scrap[4096];
+    ULONG length;
+    while (size > 0 && WTSVirtualChannelRead(channel->handle, 0, scrap,
+                                             (ULONG) MIN(size, sizeof scrap), &length))
+        size -= length;
+}
+
 const uint8_t *channel_read(Channel *channel, size_t *size)
 {
+    Channels *channels = channel->channels;
     if (channel->state != CHANNEL_OPEN)
         return NULL;
-    ULONG length = 0;
-    if (!WTSVirtualChannelRead(channel->handle, 0, NULL, 0, &length)) {
+    ULONG total = 0, length = 0;
+    if (!WTSVirtualChannelRead(channel->handle, 0, NULL, 0, &total)) {
         if (closed_by_client(channel))
             channel->state = CHANNEL_CLOSED;
         return NULL;
     }
-    /* An empty message, too, has to be read into something. */
-    GByteArray *message = channel->channels->message;
-    g_byte_array_set_size(message, MAX(length, 1));
-    if (!WTSVirtualChannelRead(channel->handle, 0, (PCHAR) message->data, message->len, &length))
+    make_room(channels, total);
+    if (!WTSVirtualChannelRead(channel->handle, 0, (PCHAR) channels->message,
+                               (ULONG) channels->room, &length))
         return NULL;
+    drop(channel, total - length);
     *size = length;
-    return message->data;
+    return channels->message;
 }
 
 bool channel_write(Channel *channel, GBytes *message)

@@ -43,7 +43,8 @@ Channel *channel_open(Channels *channels, const char *name);
 void channel_close(Channel *channel);
 
 ChannelState channel_state(const Channel *channel);
-/* The next whole message, NULL when there is none; valid until the next read on any channel. */
+/* The next whole message, NULL when there is none; valid until the next read on any channel. A
+ * message for which there is no memory is cut, which makes it malformed. */
 const uint8_t *channel_read(Channel *channel, size_t *size);
 /* Queues one message without a bound: see peer_write_blocked(). False when memory is short. */
 bool channel_write(Channel *channel, GBytes *message);

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -150,6 +151,15 @@ static gboolean peer_source_check(GSource *source)
     return has_more_to_read(peer) || g_source_query_unix_fd(source, peer->fd_tag) != 0;
 }
 
+/* Nothing is wrong with the socket, and FreeRDP names no error: it did not take what it read. */
+static bool has_refused(Peer *peer)
+{
+    rdpContext *context = peer->freerdp->context;
+    GPollFD poll = {.fd = peer->fd, .events = POLLRDHUP};
+    return freerdp_get_last_error(context) == FREERDP_ERROR_SUCCESS &&
+           !freerdp_shall_disconnect_context(context) && g_poll(&poll, 1, 0) == 0;
+}
+
 static const char *why_closed(Peer *peer)
 {
     rdpContext *context = peer->freerdp->context;
@@ -189,7 +199,10 @@ static gboolean peer_source_dispatch(GSource *source, GSourceFunc callback, gpoi
         return G_SOURCE_REMOVE;
     if (!alive) {
         peer->over = true;
-        peer->callbacks->closed(why_closed(peer), peer->data);
+        if (has_refused(peer))
+            peer->callbacks->refused(peer->data);
+        else
+            peer->callbacks->closed(why_closed(peer), peer->data);
         return G_SOURCE_REMOVE;
     }
     send_screen(peer);

@@ -26,6 +26,8 @@ typedef struct {
     /* The connection is over, by the client or by an error. Called at most once, and not after
      * peer_disconnect(). */
     void (*closed)(const char *reason, gpointer data);
+    /* As closed(): it is FreeRDP who ended it, because of what the client sent. */
+    void (*refused)(gpointer data);
 } PeerCallbacks;
 
 /* What the client is told at the end: [MS-RDPBCGR] 2.2.5.1.1 */

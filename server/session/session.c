@@ -342,10 +342,8 @@ static void on_progress(gpointer data)
     wake(data);
 }
 
-static void on_client_closed(const char *reason, gpointer data)
+static void end_without_client(Session *session)
 {
-    Session *session = data;
-    g_message("%s", reason);
     if (session->state == SESSION_LOGIN)
         finish(session);
     if (session->state == SESSION_OVER)
@@ -356,11 +354,28 @@ static void on_client_closed(const char *reason, gpointer data)
         usb_device_client_gone(session->devices->pdata[i], now);
 }
 
+static void on_client_closed(const char *reason, gpointer data)
+{
+    g_message("%s", reason);
+    end_without_client(data);
+}
+
+/* Before the login it is anybody who talks to an open port: no reason for a warning. */
+static void on_client_refused(gpointer data)
+{
+    Session *session = data;
+    g_log(G_LOG_DOMAIN, session->state == SESSION_LOGIN ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_WARNING,
+          "the client sent what is no RDP, or more than fits in max-session-memory: connection "
+          "ended");
+    end_without_client(session);
+}
+
 static const PeerCallbacks peer_callbacks = {
     .login = on_login,
     .activated = on_activated,
     .progress = on_progress,
     .closed = on_client_closed,
+    .refused = on_client_refused,
 };
 
 /* ---- From the broker ---- */

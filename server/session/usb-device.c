@@ -34,7 +34,7 @@ struct UsbDevice {
     int64_t flush_deadline;
 
     bool offered;                 /* to the broker, which has to hear when it is over */
-    RdpusbBridgeState last_state; /* at the end of the last turn before it was gone */
+    RdpusbBridgeState last_state; /* at the end of the last turn before it left */
     bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
@@ -380,10 +380,11 @@ void usb_device_turn(UsbDevice *device, int64_t now)
         rdpusb_bridge_detach(device->bridge, "refused by the VM", now);
     }
     write_guest(device);
-    if (rdpusb_bridge_state(device->bridge) == RDPUSB_BRIDGE_GONE)
+    state = rdpusb_bridge_state(device->bridge);
+    if (state == RDPUSB_BRIDGE_GONE)
         follow_end(device, now);
-    else
-        device->last_state = rdpusb_bridge_state(device->bridge);
+    else if (state < RDPUSB_BRIDGE_LEAVING)
+        device->last_state = state;
 }
 
 int64_t usb_device_deadline(const UsbDevice *device)

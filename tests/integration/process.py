@@ -69,13 +69,14 @@ class Log:
 class Process:
     """One child. The kernel ends it if this test dies, and close() ends it otherwise."""
 
-    def __init__(self, name, arguments, env=None, cwd=None, pass_fds=(), separate_errors=False):
+    def __init__(self, name, arguments, env=None, cwd=None, pass_fds=(), separate_errors=False,
+                 interactive=False):
         self.name = name
         self.arguments = [str(argument) for argument in arguments]
         self.log = Log(name)
         self._popen = subprocess.Popen(
             ['setpriv', '--pdeathsig', 'KILL', '--', *self.arguments], env=env, cwd=cwd, pass_fds=pass_fds,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE if interactive else subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if separate_errors else subprocess.STDOUT)
         self.pid = self._popen.pid
         self.log.follow(self._popen.stdout.read1)
@@ -83,6 +84,14 @@ class Process:
         if separate_errors:
             self.errors = Log(name + ' (stderr)')
             self.errors.follow(self._popen.stderr.read1)
+
+    def say(self, line):
+        """A line for the standard input of an interactive program."""
+        self._popen.stdin.write(line.encode() + b'\n')
+        self._popen.stdin.flush()
+
+    def say_no_more(self):
+        self._popen.stdin.close()
 
     @property
     def logs(self):
