@@ -60,10 +60,11 @@ void connection_kill(Connection *connection)
 
 void connection_disconnect(Connection *connection, const char *reason)
 {
-    if (link_disconnect(connection->link, reason))
-        expect_end(connection);
-    else
-        connection_kill(connection);
+    /* Before the login a session may be waiting for the client inside of FreeRDP and hear nothing;
+     * one without a link is ending already. Both understand a signal. */
+    if (!connection->user || !link_disconnect(connection->link, reason))
+        session_process_terminate(connection->process);
+    expect_end(connection);
 }
 
 static void on_process_ended(void *owner, const char *reason, bool failed)

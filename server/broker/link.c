@@ -93,7 +93,7 @@ static void on_flushed(GObject *source, GAsyncResult *result, gpointer data)
         return; /* over, or freed */
     g_atomic_int_add(&link->meter->held, -link->flushing);
     link->flushing = 0;
-    if (link->answered > 0)
+    if (link->answered > 0 && link->connection)
         flush(link);
 }
 

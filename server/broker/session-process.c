@@ -157,6 +157,11 @@ const char *session_process_id(const SessionProcess *process)
     return id ? id : "ended";
 }
 
+void session_process_terminate(SessionProcess *process)
+{
+    g_subprocess_send_signal(process->subprocess, SIGTERM);
+}
+
 void session_process_kill(SessionProcess *process)
 {
     g_subprocess_force_exit(process->subprocess);

@@ -30,5 +30,7 @@ void session_process_free(SessionProcess *process);
 
 /* For the log. */
 const char *session_process_id(const SessionProcess *process);
+/* SIGTERM: it ends in order. `ended` follows, or not, if it hangs. */
+void session_process_terminate(SessionProcess *process);
 /* SIGKILL; `ended` follows. */
 void session_process_kill(SessionProcess *process);

@@ -294,6 +294,7 @@ static gboolean on_turn(gpointer data)
         return G_SOURCE_CONTINUE;
     }
     bury_devices(session, now);
+    peer_flush(session->peer); /* the closing of their channels */
     /* A wake during this turn stands. */
     int64_t next_picture = show_in_time(session, now); /* MIN would call it twice */
     int64_t deadline = MIN(next_deadline(session), next_picture);

@@ -29,7 +29,8 @@ static char read_character(libusb_device_handle *handle)
     g_assert_cmpuint(press[0] & ~0x02, ==, 0);
     g_assert_cmpuint(press[2], >=, 4);
     g_assert_cmpuint(press[2], <, 4 + sizeof unshifted - 1);
-    return (press[0] ? shifted : unshifted)[press[2] - 4];
+    unsigned key = press[2] - 4;
+    return press[0] ? shifted[key] : unshifted[key];
 }
 
 static void expect_text(libusb_device_handle *handle, const char *text)

@@ -450,8 +450,8 @@ static void test_streams(void)
 
     /* a running stream is stopped before the configuration changes; only a stall had stopped it */
     fake_guest_set_configuration(host->guest, 0);
-    expect_packet(host, usb_redir_stop_iso_stream);
     expect_packet(host, usb_redir_stop_bulk_receiving);
+    expect_packet(host, usb_redir_stop_iso_stream);
     uint64_t id = expect_packet(host, usb_redir_set_configuration).id;
     inval.status = usb_redir_success;
     SEND(host, usb_redir_iso_stream_status, 0, inval);

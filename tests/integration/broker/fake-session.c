@@ -116,6 +116,15 @@ static gboolean on_disconnect(LinkSession1 *session, GDBusMethodInvocation *invo
     return TRUE;
 }
 
+static gboolean on_terminate(gpointer data)
+{
+    Fake *fake = data;
+    say(fake, "terminate");
+    if (!fake->stubborn)
+        g_main_loop_quit(fake->loop);
+    return G_SOURCE_CONTINUE;
+}
+
 /* ---- Commands of the test ---- */
 
 static bool open_link(Fake *fake, GError **error)
@@ -345,6 +354,7 @@ int main(void)
         .streams = g_hash_table_new_full(NULL, NULL, NULL, g_object_unref),
     };
     g_data_input_stream_read_line_async(fake.lines, 0, NULL, on_line, &fake);
+    g_unix_signal_add(SIGTERM, on_terminate, &fake);
     g_main_loop_run(loop);
     if (fake.connection)
         g_dbus_connection_flush_sync(fake.connection, NULL, NULL);

@@ -377,7 +377,7 @@ def test_login(folder):
         check(first == second, f'{first!r} is not {second!r}')
         daemon.log.find(r'login of user "bob" from 127\.0\.0\.1:\d+ refused')
         wrong.tell(f'authenticate {USER} second')
-        check({wrong.lines.next(), wrong.lines.next()} == {first, 'disconnect too many wrong passwords'},
+        check({wrong.lines.next(), wrong.lines.next()} == {first, 'terminate'},
               'no end after three wrong passwords')
         wrong.ended()
         check(PASSWORD not in '\n'.join(daemon.log.seen), 'the password is in the log')
@@ -388,9 +388,10 @@ def test_silent_client_is_timed_out(folder):
     with Daemon(folder, '--config', path) as daemon:
         logged_in = Session(daemon)
         silent = Session(daemon, login=False)
-        silent.event('disconnect nobody logged in')
+        silent.event('terminate')
         silent.ended()
         mute = Session(daemon, link=False, login=False)
+        mute.event('terminate')
         mute.ended()
         logged_in.expect('inspect', 'fds')
 
@@ -620,6 +621,7 @@ def test_stop_ends_stubborn_sessions(folder):
         daemon.stop()
         stubborn.event('disconnect')
         stubborn.ended()
+        unlinked.event('terminate')
         unlinked.ended()
         guest.eof()
 
