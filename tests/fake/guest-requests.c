@@ -167,6 +167,14 @@ bool guest_control_out(GuestSocket *socket, uint8_t requesttype, uint8_t request
         what, error);
 }
 
+bool guest_barrier(GuestSocket *socket, GError **error)
+{
+    FakeGuest *guest = connected(socket, error);
+    if (!guest)
+        return false;
+    return await_success(socket, fake_guest_get_configuration(guest), "get_configuration", error);
+}
+
 bool guest_set_configuration(GuestSocket *socket, uint8_t configuration, GError **error)
 {
     FakeGuest *guest = connected(socket, error);
