@@ -85,15 +85,6 @@ bool guest_await_gone(GuestSocket *socket, GError **error)
     return true;
 }
 
-/* What happened before a device was attached says nothing about it. */
-static void forget_events(FakeGuest *guest)
-{
-    FakeGuestEvent *event;
-
-    while ((event = fake_guest_next_event(guest)))
-        fake_guest_event_free(event);
-}
-
 bool guest_await_device(GuestSocket *socket, GError **error)
 {
     for (;;) {
@@ -102,7 +93,7 @@ bool guest_await_device(GuestSocket *socket, GError **error)
             return false;
         FakeGuest *guest = guest_socket_guest(socket);
         if (fake_guest_attached(guest)) {
-            forget_events(guest);
+            guest_socket_forget(socket); /* says nothing about this device, or nobody asked */
             return true;
         }
         g_autoptr(FakeGuestEvent) event = guest_socket_next(socket, &reason);

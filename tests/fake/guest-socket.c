@@ -305,16 +305,22 @@ FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error)
     }
 }
 
+void guest_socket_forget(GuestSocket *socket)
+{
+    FakeGuestEvent *event;
+
+    while ((event = next_event(socket)))
+        fake_guest_event_free(event);
+}
+
 void guest_socket_idle(GuestSocket *socket, int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 
     while (socket->connection && poll(&poll_fd, 1, 0) == 0) {
-        FakeGuestEvent *event;
         if (turn(socket, fd, -1) != TURN_DONE)
             break;
-        while ((event = next_event(socket)))
-            fake_guest_event_free(event);
+        guest_socket_forget(socket);
     }
     poll(&poll_fd, 1, -1);
 }

@@ -48,6 +48,9 @@ FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error);
 /* The same, but waits no longer than @limit_ms: NULL without an error if nothing came. */
 FakeGuestEvent *guest_socket_poll(GuestSocket *socket, int limit_ms, GError **error);
 
+/* Drops what has come; only the observer sees it. */
+void guest_socket_forget(GuestSocket *socket);
+
 /* Serves the connection until @fd is readable; only the observer sees events. Has no deadline. */
 void guest_socket_idle(GuestSocket *socket, int fd);
 
