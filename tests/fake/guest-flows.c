@@ -382,7 +382,7 @@ bool guest_flows_wait(GuestFlows *flows, uint8_t endpoint, guint64 bytes, GError
 
     if (!flow)
         return false;
-    bool good = wait_for(flows, flow, is_moved, bytes, error);
+    bool good = wait_for(flows, flow, is_moved, flow->bytes + bytes, error);
     if (flow->gone)
         forget(flows, flow);
     return good;

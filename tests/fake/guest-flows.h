@@ -20,7 +20,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestFlows, guest_flows_free)
 bool guest_flows_begin(GuestFlows *flows, uint8_t endpoint, uint32_t request, guint depth,
                        GError **error);
 
-/* Waits until the flow has moved @bytes. */
+/* Waits until the flow has moved @bytes more. */
 bool guest_flows_wait(GuestFlows *flows, uint8_t endpoint, guint64 bytes, GError **error);
 
 /* Asks for nothing more and waits for the rest; appends what was moved to @result. What an

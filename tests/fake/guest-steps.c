@@ -110,8 +110,10 @@ static bool check_equal(const GByteArray *got, const GByteArray *expected, GErro
 
 static bool step_attach(Step *step, GError **error)
 {
-    return guest_await_device(step->socket, error) &&
-           guest_enumerate(step->socket, step->result, error);
+    if (!guest_await_device(step->socket, error))
+        return false;
+    guest_flows_rewind(step->flows, -1);
+    return guest_enumerate(step->socket, step->result, error);
 }
 
 static bool step_wait_disconnect(Step *step, GError **error)
@@ -592,7 +594,7 @@ const StepKind step_kinds[] = {
      "one transfer of each size around packet ends"},
     {"begin", "EP [REQUEST [DEPTH]]", 1, 3, true, step_begin,
      "words that count up flow beside the next steps"},
-    {"wait", "EP BYTES", 2, 2, false, step_wait, "waits until so much has flowed"},
+    {"wait", "EP BYTES", 2, 2, false, step_wait, "waits until so much more has flowed"},
     {"end", "EP", 1, 1, false, step_end, "ends the flow in good order"},
     {"cut", "EP", 1, 1, false, step_cut, "ends it by cancelling what is in flight"},
     {"queue", "EP REQUEST COUNT", 3, 3, true, step_queue,
