@@ -265,14 +265,17 @@ static bool turn_well(GuestSocket *socket, int limit_ms, GError **error)
     return false;
 }
 
-/* The next event that the observer leaves. */
-static FakeGuestEvent *next_event(GuestSocket *socket)
+/* The next event that the observer leaves; @taken: it took some. */
+static FakeGuestEvent *next_event(GuestSocket *socket, bool *taken)
 {
     FakeGuestEvent *event;
 
+    *taken = false;
     while ((event = fake_guest_next_event(socket->guest)) && socket->observer &&
-           socket->observer(socket->observer_data, event))
+           socket->observer(socket->observer_data, event)) {
         fake_guest_event_free(event);
+        *taken = true;
+    }
     return event;
 }
 
@@ -282,10 +285,12 @@ FakeGuestEvent *guest_socket_poll(GuestSocket *socket, int limit_ms, GError **er
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "not connected");
         return NULL;
     }
-    FakeGuestEvent *event = next_event(socket);
-    if (event || !turn_well(socket, limit_ms, error))
+    bool taken;
+    FakeGuestEvent *event = next_event(socket, &taken);
+    /* What the observer took may be what the caller waits for. */
+    if (event || taken || !turn_well(socket, limit_ms, error))
         return event;
-    return next_event(socket);
+    return next_event(socket, &taken);
 }
 
 FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error)
@@ -308,8 +313,9 @@ FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error)
 void guest_socket_forget(GuestSocket *socket)
 {
     FakeGuestEvent *event;
+    bool taken;
 
-    while ((event = next_event(socket)))
+    while ((event = next_event(socket, &taken)))
         fake_guest_event_free(event);
 }
 

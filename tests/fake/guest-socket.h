@@ -45,7 +45,8 @@ void guest_socket_drop(GuestSocket *socket);
 /* Waits for an event; the caller owns it. A disconnect or rejection is an event. */
 FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error);
 
-/* The same, but waits no longer than @limit_ms: NULL without an error if nothing came. */
+/* The same, but waits no longer than @limit_ms: NULL without an error if nothing came,
+ * or for the observer only. */
 FakeGuestEvent *guest_socket_poll(GuestSocket *socket, int limit_ms, GError **error);
 
 /* Drops what has come; only the observer sees it. */
