@@ -48,6 +48,7 @@ static const StepKind *find_kind(char **words, GError **error)
 
 typedef struct {
     GuestSocket *socket;
+    GuestFlows *flows;
     gint64 limit; /* of a step, in microseconds */
 } Script;
 
@@ -72,6 +73,7 @@ static bool have_device(Script *script, GError **error)
         return false;
     if (fake_guest_configuration(guest_socket_guest(script->socket)) >= 0)
         return true;
+    guest_flows_rewind(script->flows, -1);
     if (!guest_enumerate(script->socket, description, error))
         return false;
     print_step("attached", description->str);
@@ -81,7 +83,8 @@ static bool have_device(Script *script, GError **error)
 static bool run_step(Script *script, char **words, GString *result, GError **error)
 {
     const StepKind *kind = find_kind(words, error);
-    Step step = {.socket = script->socket, .result = result, .words = words};
+    Step step = {
+        .socket = script->socket, .flows = script->flows, .result = result, .words = words};
 
     guest_socket_set_deadline(script->socket, g_get_monotonic_time() + script->limit);
     return kind && (!kind->needs_device || have_device(script, error)) && kind->run(&step, error);
@@ -159,7 +162,7 @@ static bool report(Script *script)
     g_autoptr(GError) error = NULL;
 
     guest_socket_set_deadline(script->socket, g_get_monotonic_time() + script->limit);
-    if (!guest_socket_settle(script->socket, &error))
+    if (!guest_flows_finish(script->flows, &error) || !guest_socket_settle(script->socket, &error))
         printf("settling: FAILED: %s\n", error->message);
     g_autoptr(GPtrArray) violations = guest_socket_finish(script->socket);
     for (guint i = 0; i < violations->len; i++)
@@ -211,7 +214,8 @@ int main(int argc, char **argv)
     }
     if (listen)
         print_step("listening", guest_socket_address(socket));
-    Script script = {.socket = socket, .limit = limit * G_TIME_SPAN_SECOND};
+    g_autoptr(GuestFlows) flows = guest_flows_new(socket);
+    Script script = {.socket = socket, .flows = flows, .limit = limit * G_TIME_SPAN_SECOND};
     bool good = run_script(&script, steps);
     return report(&script) && good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

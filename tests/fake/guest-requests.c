@@ -85,15 +85,6 @@ bool guest_await_gone(GuestSocket *socket, GError **error)
     return true;
 }
 
-/* What happened before a device was attached says nothing about it. */
-static void forget_events(FakeGuest *guest)
-{
-    FakeGuestEvent *event;
-
-    while ((event = fake_guest_next_event(guest)))
-        fake_guest_event_free(event);
-}
-
 bool guest_await_device(GuestSocket *socket, GError **error)
 {
     for (;;) {
@@ -102,7 +93,7 @@ bool guest_await_device(GuestSocket *socket, GError **error)
             return false;
         FakeGuest *guest = guest_socket_guest(socket);
         if (fake_guest_attached(guest)) {
-            forget_events(guest);
+            guest_socket_forget(socket); /* says nothing about this device, or nobody asked */
             return true;
         }
         g_autoptr(FakeGuestEvent) event = guest_socket_next(socket, &reason);
@@ -165,6 +156,14 @@ bool guest_control_out(GuestSocket *socket, uint8_t requesttype, uint8_t request
     return await_success(
         socket, fake_guest_control_out(guest, requesttype, request, value, index, data, length),
         what, error);
+}
+
+bool guest_barrier(GuestSocket *socket, GError **error)
+{
+    FakeGuest *guest = connected(socket, error);
+    if (!guest)
+        return false;
+    return await_success(socket, fake_guest_get_configuration(guest), "get_configuration", error);
 }
 
 bool guest_set_configuration(GuestSocket *socket, uint8_t configuration, GError **error)

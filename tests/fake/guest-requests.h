@@ -11,6 +11,9 @@ const char *usb_status_to_string(uint8_t status);
 /* The answer to request @id, whatever its status; the caller owns it. Other events are dropped. */
 FakeGuestEvent *guest_await(GuestSocket *socket, uint64_t id, GError **error);
 
+/* Whatever was asked for before this and is answered at once has been answered. */
+bool guest_barrier(GuestSocket *socket, GError **error);
+
 /* Waits for the next interrupt packet of @endpoint. */
 FakeGuestEvent *guest_await_interrupt(GuestSocket *socket, uint8_t endpoint, GError **error);
 

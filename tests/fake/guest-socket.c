@@ -23,6 +23,8 @@ struct GuestSocket {
     FakeGuest *guest;
     GByteArray *output; /* what the kernel has not taken */
     GPtrArray *violations;
+    GuestObserver observer;
+    void *observer_data;
 };
 
 static void keep_violations(GuestSocket *socket)
@@ -41,6 +43,8 @@ static void disconnect(GuestSocket *socket)
     g_clear_pointer(&socket->guest, fake_guest_free);
     g_clear_object(&socket->connection);
     g_byte_array_set_size(socket->output, 0);
+    if (socket->observer)
+        socket->observer(socket->observer_data, NULL);
 }
 
 static bool start_listening(GuestSocket *socket, GError **error)
@@ -103,7 +107,18 @@ FakeGuest *guest_socket_guest(const GuestSocket *socket)
     return socket->guest;
 }
 
-static int time_left_ms(const GuestSocket *socket)
+void guest_socket_set_observer(GuestSocket *socket, GuestObserver observer, void *data)
+{
+    socket->observer = observer;
+    socket->observer_data = data;
+}
+
+void guest_socket_drop(GuestSocket *socket)
+{
+    disconnect(socket);
+}
+
+int guest_socket_time_left_ms(const GuestSocket *socket)
 {
     gint64 left = socket->deadline - g_get_monotonic_time();
     return (int) CLAMP((left + 999) / 1000, 0, G_MAXINT);
@@ -167,7 +182,7 @@ bool guest_socket_open(GuestSocket *socket, GError **error)
     g_autoptr(GError) reason = NULL;
 
     while (!socket->connection) {
-        int left = time_left_ms(socket);
+        int left = guest_socket_time_left_ms(socket);
         if (left == 0) {
             set_timed_out(socket, reason ? reason->message : "nobody connected", error);
             return false;
@@ -177,7 +192,7 @@ bool guest_socket_open(GuestSocket *socket, GError **error)
         if (connection)
             begin(socket, connection);
         else
-            poll(NULL, 0, MIN(RECONNECT_MS, time_left_ms(socket)));
+            poll(NULL, 0, MIN(RECONNECT_MS, guest_socket_time_left_ms(socket)));
     }
     return true;
 }
@@ -250,22 +265,38 @@ static bool turn_well(GuestSocket *socket, int limit_ms, GError **error)
     return false;
 }
 
+/* The next event that the observer leaves; @taken: it took some. */
+static FakeGuestEvent *next_event(GuestSocket *socket, bool *taken)
+{
+    FakeGuestEvent *event;
+
+    *taken = false;
+    while ((event = fake_guest_next_event(socket->guest)) && socket->observer &&
+           socket->observer(socket->observer_data, event)) {
+        fake_guest_event_free(event);
+        *taken = true;
+    }
+    return event;
+}
+
 FakeGuestEvent *guest_socket_poll(GuestSocket *socket, int limit_ms, GError **error)
 {
     if (!socket->connection) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "not connected");
         return NULL;
     }
-    FakeGuestEvent *event = fake_guest_next_event(socket->guest);
-    if (event || !turn_well(socket, limit_ms, error))
+    bool taken;
+    FakeGuestEvent *event = next_event(socket, &taken);
+    /* What the observer took may be what the caller waits for. */
+    if (event || taken || !turn_well(socket, limit_ms, error))
         return event;
-    return fake_guest_next_event(socket->guest);
+    return next_event(socket, &taken);
 }
 
 FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error)
 {
     for (;;) {
-        int left = time_left_ms(socket);
+        int left = guest_socket_time_left_ms(socket);
         g_autoptr(GError) reason = NULL;
         FakeGuestEvent *event = guest_socket_poll(socket, left, &reason);
         if (event)
@@ -279,12 +310,24 @@ FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error)
     }
 }
 
+void guest_socket_forget(GuestSocket *socket)
+{
+    FakeGuestEvent *event;
+    bool taken;
+
+    while ((event = next_event(socket, &taken)))
+        fake_guest_event_free(event);
+}
+
 void guest_socket_idle(GuestSocket *socket, int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 
-    while (socket->connection && poll(&poll_fd, 1, 0) == 0)
-        turn(socket, fd, -1);
+    while (socket->connection && poll(&poll_fd, 1, 0) == 0) {
+        if (turn(socket, fd, -1) != TURN_DONE)
+            break;
+        guest_socket_forget(socket);
+    }
     poll(&poll_fd, 1, -1);
 }
 

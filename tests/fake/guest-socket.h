@@ -32,13 +32,27 @@ FakeGuest *guest_socket_guest(const GuestSocket *socket);
 /* Waits for a connection unless there is one. */
 bool guest_socket_open(GuestSocket *socket, GError **error);
 
+/* Sees each event first, NULL at the end of the connection. True: the event is nobody else's. */
+typedef bool (*GuestObserver)(void *data, const FakeGuestEvent *event);
+void guest_socket_set_observer(GuestSocket *socket, GuestObserver observer, void *data);
+
+/* Until the deadline. */
+int guest_socket_time_left_ms(const GuestSocket *socket);
+
+/* Closes the connection without a word. */
+void guest_socket_drop(GuestSocket *socket);
+
 /* Waits for an event; the caller owns it. A disconnect or rejection is an event. */
 FakeGuestEvent *guest_socket_next(GuestSocket *socket, GError **error);
 
-/* The same, but waits no longer than @limit_ms: NULL without an error if nothing came. */
+/* The same, but waits no longer than @limit_ms: NULL without an error if nothing came,
+ * or for the observer only. */
 FakeGuestEvent *guest_socket_poll(GuestSocket *socket, int limit_ms, GError **error);
 
-/* Serves the connection, without looking at events, until @fd is readable. Has no deadline. */
+/* Drops what has come; only the observer sees it. */
+void guest_socket_forget(GuestSocket *socket);
+
+/* Serves the connection until @fd is readable; only the observer sees events. Has no deadline. */
 void guest_socket_idle(GuestSocket *socket, int fd);
 
 /* Waits until everything is answered, and what follows the last answer has come, too. */

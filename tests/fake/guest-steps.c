@@ -7,6 +7,8 @@
 #include "boot-keyboard.h"
 #include "guest-disk.h"
 #include "guest-requests.h"
+#include "guest-storms.h"
+#include "sequence.h"
 
 #define BULK_REQUEST (16 << 10)
 
@@ -21,12 +23,6 @@ static bool fail(GError **error, const char *format, ...)
     va_start(arguments, format);
     g_propagate_error(error, g_error_new_valist(G_IO_ERROR, G_IO_ERROR_FAILED, format, arguments));
     va_end(arguments);
-    return false;
-}
-
-static bool gone(GError **error)
-{
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED, "the device has gone");
     return false;
 }
 
@@ -89,13 +85,12 @@ static void append_bytes(Step *step, const uint8_t *bytes, gsize length, gint64 
                            length, sum, (double) elapsed / 1e6, (double) length / (double) elapsed);
 }
 
-/* The stream of the vendor gadget's sources and sinks: 32-bit little-endian words that count up. */
 static GByteArray *sequence(guint64 length)
 {
     GByteArray *bytes = g_byte_array_sized_new((guint) length);
 
-    for (guint64 i = 0; i < length; i++)
-        g_byte_array_append(bytes, &(guint8){(guint8) ((guint32) (i / 4) >> i % 4 * 8)}, 1);
+    g_byte_array_set_size(bytes, (guint) length);
+    sequence_fill(bytes->data, length, 0);
     return bytes;
 }
 
@@ -115,8 +110,10 @@ static bool check_equal(const GByteArray *got, const GByteArray *expected, GErro
 
 static bool step_attach(Step *step, GError **error)
 {
-    return guest_await_device(step->socket, error) &&
-           guest_enumerate(step->socket, step->result, error);
+    if (!guest_await_device(step->socket, error))
+        return false;
+    guest_flows_rewind(step->flows, -1);
+    return guest_enumerate(step->socket, step->result, error);
 }
 
 static bool step_wait_disconnect(Step *step, GError **error)
@@ -126,6 +123,7 @@ static bool step_wait_disconnect(Step *step, GError **error)
 
 static bool step_reset(Step *step, GError **error)
 {
+    guest_flows_rewind(step->flows, -1);
     fake_guest_reset(guest_socket_guest(step->socket));
     return guest_enumerate(step->socket, step->result, error);
 }
@@ -133,6 +131,7 @@ static bool step_reset(Step *step, GError **error)
 static bool step_set_config(Step *step, GError **error)
 {
     guint64 configuration;
+    guest_flows_rewind(step->flows, -1);
     return number(step, 1, 0xff, 0, &configuration, error) &&
            guest_set_configuration(step->socket, (uint8_t) configuration, error);
 }
@@ -140,8 +139,10 @@ static bool step_set_config(Step *step, GError **error)
 static bool step_set_alt(Step *step, GError **error)
 {
     guint64 interface, alt;
-    return number(step, 1, 0xff, 0, &interface, error) && number(step, 2, 0xff, 0, &alt, error) &&
-           guest_set_alt_setting(step->socket, (uint8_t) interface, (uint8_t) alt, error);
+    if (!number(step, 1, 0xff, 0, &interface, error) || !number(step, 2, 0xff, 0, &alt, error))
+        return false;
+    guest_flows_rewind(step->flows, (int) interface);
+    return guest_set_alt_setting(step->socket, (uint8_t) interface, (uint8_t) alt, error);
 }
 
 static bool step_clear_halt(Step *step, GError **error)
@@ -439,89 +440,134 @@ static bool step_bulk_once_out(Step *step, GError **error)
                step, guest_bulk(step->socket, address & 0x7f, data->data, data->len, error));
 }
 
-typedef struct {
-    GArray *ids; /* uint64_t, in flight */
-    guint submitted, cancelled, answered;
-} Storm;
-
-static void storm_answered(Storm *storm, const FakeGuestEvent *event)
+/* One write of @size bytes, ended by a zero-length packet if nothing shorter does, and one read
+ * that such an end alone can end. All three are in flight at once: the gadget holds 64 KiB only. */
+static bool loop_once(Step *step, uint8_t out, uint8_t in, const uint8_t *data, uint32_t size,
+                      guint *writes, GError **error)
 {
-    for (guint i = 0; i < storm->ids->len; i++) {
-        if (g_array_index(storm->ids, uint64_t, i) != event->id || event->cancelled)
-            continue;
-        g_array_remove_index(storm->ids, i);
-        storm->answered++;
-        return;
-    }
+    FakeGuest *guest = guest_socket_guest(step->socket);
+    uint32_t packet = fake_guest_ep_info(guest)->max_packet_size[fake_guest_slot(in)];
+    uint64_t read = fake_guest_bulk_in(guest, in, (size / packet + 1) * packet);
+    bool empty = size % packet == 0;
+
+    if (size > 0)
+        fake_guest_bulk_out(guest, out, data, size);
+    if (empty)
+        fake_guest_bulk_out(guest, out, NULL, 0);
+    *writes += (size > 0) + empty;
+    g_autoptr(FakeGuestEvent) event = guest_await(step->socket, read, error);
+    if (!event)
+        return false;
+    gsize length = event->data ? g_bytes_get_size(event->data) : 0;
+    if (event->status != usb_redir_success || event->length != size || length != size)
+        return fail(error, "%s with %u bytes (%" G_GSIZE_FORMAT "), %u were written",
+                    usb_status_to_string(event->status), event->length, length, size);
+    if (size > 0 && memcmp(g_bytes_get_data(event->data, NULL), data, size) != 0)
+        return fail(error, "of %u bytes some came back changed", size);
+    return true;
 }
 
-/* Takes in what comes within 2 ms; the endpoint may well have nothing to send. */
-static bool storm_listen(Storm *storm, GuestSocket *socket, GError **error)
-{
-    for (;;) {
-        g_autoptr(GError) reason = NULL;
-        g_autoptr(FakeGuestEvent) event = guest_socket_poll(socket, 2, &reason);
-        if (reason) {
-            g_propagate_error(error, g_steal_pointer(&reason));
-            return false;
-        }
-        if (!event)
-            return fake_guest_attached(guest_socket_guest(socket)) || gone(error);
-        storm_answered(storm, event);
-    }
-}
-
-static void storm_submit(Storm *storm, FakeGuest *guest, uint8_t address, uint32_t length)
-{
-    while (storm->ids->len < 16) {
-        uint64_t id = fake_guest_bulk_in(guest, address, length);
-        g_array_append_val(storm->ids, id);
-        storm->submitted++;
-    }
-}
-
-/* Their ids are free at once, and used again by the next requests. */
-static void storm_cancel(Storm *storm, FakeGuest *guest, GRand *random, guint count)
-{
-    for (count = MIN(count, storm->ids->len); count > 0; count--) {
-        guint i = (guint) g_rand_int_range(random, 0, (gint32) storm->ids->len);
-        fake_guest_cancel(guest, g_array_index(storm->ids, uint64_t, i));
-        g_array_remove_index(storm->ids, i);
-        storm->cancelled++;
-    }
-}
-
-/* Cancels right after submission, and a little later, when answers are on their way. */
-static bool run_storm(Step *step, Storm *storm, uint8_t address, guint64 rounds, uint32_t length,
-                      GError **error)
+static bool step_loopback_sizes(Step *step, GError **error)
 {
     g_autoptr(GRand) random = g_rand_new_with_seed(SEED);
-    FakeGuest *guest = guest_socket_guest(step->socket);
+    uint8_t out, in;
+    guint64 max;
+    guint writes = 0, sizes = 0;
 
-    for (guint64 i = 0; i < rounds; i++) {
-        storm_submit(storm, guest, address, length);
-        if (g_rand_boolean(random) && !storm_listen(storm, step->socket, error))
+    if (!endpoint(step, 1, &out, error) || !endpoint(step, 2, &in, error) ||
+        !number(step, 3, 1 << 20, 0, &max, error))
+        return false;
+    g_autofree uint8_t *data = g_malloc(max + 1);
+    uint32_t packet =
+        fake_guest_ep_info(guest_socket_guest(step->socket))->max_packet_size[fake_guest_slot(in)];
+    for (uint32_t size = 0; size <= max; size++) {
+        uint32_t rest = size % packet;
+        if (rest > 1 && rest < packet - 1)
+            continue;
+        for (uint32_t i = 0; i < size; i++)
+            data[i] = (uint8_t) g_rand_int(random);
+        if (!loop_once(step, out, in, data, size, &writes, error))
             return false;
-        storm_cancel(storm, guest, random, (guint) g_rand_int_range(random, 0, 17));
+        sizes++;
     }
-    storm_cancel(storm, guest, random, storm->ids->len);
-    return guest_socket_settle(step->socket, error);
+    g_string_append_printf(step->result, "%u sizes, %u writes", sizes, writes);
+    return guest_barrier(step->socket, error);
 }
+
+/* Flows ------------------------------------------------------------------------------------ */
+
+static bool step_begin(Step *step, GError **error)
+{
+    guint64 request, depth;
+    uint8_t address;
+
+    return endpoint(step, 1, &address, error) && number(step, 2, 1 << 20, 0, &request, error) &&
+           number(step, 3, 256, 0, &depth, error) &&
+           guest_flows_begin(step->flows, address, (uint32_t) request, (guint) depth, error);
+}
+
+static bool step_wait(Step *step, GError **error)
+{
+    guint64 bytes;
+    uint8_t address;
+
+    return endpoint(step, 1, &address, error) && number(step, 2, G_MAXINT64, 0, &bytes, error) &&
+           guest_flows_wait(step->flows, address, bytes, error);
+}
+
+static bool step_end(Step *step, GError **error)
+{
+    uint8_t address;
+    return endpoint(step, 1, &address, error) &&
+           guest_flows_end(step->flows, address, step->result, error);
+}
+
+static bool step_cut(Step *step, GError **error)
+{
+    uint8_t address;
+    return endpoint(step, 1, &address, error) &&
+           guest_flows_cut(step->flows, address, step->result, error) &&
+           guest_barrier(step->socket, error);
+}
+
+static bool step_queue(Step *step, GError **error)
+{
+    guint64 request, count;
+    uint8_t address;
+
+    return endpoint(step, 1, &address, error) && number(step, 2, 1 << 20, 0, &request, error) &&
+           number(step, 3, 256, 0, &count, error) &&
+           guest_flows_queue(step->flows, address, (uint32_t) request, (guint) count, step->result,
+                             error);
+}
+
+static bool step_drop(Step *step, GError **error)
+{
+    guest_socket_drop(step->socket);
+    return true;
+}
+
+/* Cancelling ------------------------------------------------------------------------------- */
 
 static bool step_cancel_storm(Step *step, GError **error)
 {
-    Storm storm = {.ids = g_array_new(false, false, sizeof(uint64_t))};
     uint8_t address;
     guint64 rounds, length;
-    bool good = endpoint(step, 1, &address, error) &&
-                number(step, 2, 1 << 20, 100, &rounds, error) &&
-                number(step, 3, 1 << 20, 512, &length, error) &&
-                run_storm(step, &storm, address, rounds, (uint32_t) length, error);
 
-    g_string_append_printf(step->result, "%u requests, %u cancelled, %u answered", storm.submitted,
-                           storm.cancelled, storm.answered);
-    g_array_unref(storm.ids);
-    return good;
+    return endpoint(step, 1, &address, error) && number(step, 2, 1 << 20, 100, &rounds, error) &&
+           number(step, 3, 1 << 20, 512, &length, error) &&
+           guest_storm_in(step->socket, address, (guint) rounds, (uint32_t) length, step->result,
+                          error);
+}
+
+static bool step_cancel_storm_out(Step *step, GError **error)
+{
+    uint8_t out, in;
+    guint64 rounds;
+
+    return endpoint(step, 1, &out, error) && endpoint(step, 2, &in, error) &&
+           number(step, 3, 1 << 20, 100, &rounds, error) &&
+           guest_storm_out(step->socket, out, in, (guint) rounds, step->result, error);
 }
 
 const StepKind step_kinds[] = {
@@ -544,11 +590,23 @@ const StepKind step_kinds[] = {
      "one control transfer; tells its status"},
     {"control-out", "TYPE REQUEST VALUE INDEX [HEX]", 4, 5, true, step_control_out,
      "one control transfer; tells its status"},
+    {"loopback-sizes", "OUT IN MAX", 3, 3, true, step_loopback_sizes,
+     "one transfer of each size around packet ends"},
+    {"begin", "EP [REQUEST [DEPTH]]", 1, 3, true, step_begin,
+     "words that count up flow beside the next steps"},
+    {"wait", "EP BYTES", 2, 2, false, step_wait, "waits until so much more has flowed"},
+    {"end", "EP", 1, 1, false, step_end, "ends the flow in good order"},
+    {"cut", "EP", 1, 1, false, step_cut, "ends it by cancelling what is in flight"},
+    {"queue", "EP REQUEST COUNT", 3, 3, true, step_queue,
+     "so many requests at once; tells their statuses"},
     {"cancel-storm", "EP [ROUNDS [LENGTH]]", 1, 3, true, step_cancel_storm,
-     "submits and cancels bulk IN requests at random"},
+     "submits and cancels requests for words"},
+    {"cancel-storm-out", "OUT IN [ROUNDS]", 2, 3, true, step_cancel_storm_out,
+     "the same with packets to a loopback"},
     {"clear-halt", "EP", 1, 1, true, step_clear_halt, "CLEAR_FEATURE(ENDPOINT_HALT)"},
     {"set-alt", "INTERFACE ALT", 2, 2, true, step_set_alt, "selects an alternate setting"},
     {"set-config", "NUMBER", 1, 1, true, step_set_config, "sets a configuration"},
+    {"drop", "", 0, 0, true, step_drop, "closes the connection as it is"},
     {"reset", "", 0, 0, true, step_reset, "resets the device and enumerates it again"},
     {0},
 };

@@ -4,10 +4,11 @@
 
 #include <gio/gio.h>
 
-#include "guest-socket.h"
+#include "guest-flows.h"
 
 typedef struct {
     GuestSocket *socket;
+    GuestFlows *flows;
     GString *result; /* what the step's line says */
     char **words;    /* the step and its arguments, NULL at the end */
 } Step;

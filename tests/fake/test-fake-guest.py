@@ -83,8 +83,28 @@ def vendor(test):
 
 @scenario('requests are cancelled in all moments')
 def storm(test):
-    guest, _ = redirect(test, Vendor, 'cancel-storm 0x81 300', 'cancel-storm 0x82', 'reset', 'source 0x81 65536')
+    guest, _ = redirect(test, Vendor, 'cancel-storm 0x81 300', 'cancel-storm 0x82', 'cancel-storm-out 0x02 0x82 300',
+                        'reset', 'source 0x81 65536')
     ends_well(guest)
+
+
+@scenario('flows go on beside other requests')
+def flows(test):
+    guest, gadgets = redirect(test, Vendor, 'begin 0x81 4096', 'begin 0x01 65536 4', 'begin 0x83', 'begin 0x03',
+                              'wait 0x81 4000000', 'wait 0x01 4000000', 'loopback-sizes 0x02 0x82 5000',
+                              'wait 0x83 6400', 'wait 0x03 6400', 'end 0x81', 'end 0x01', 'end 0x83', 'cut 0x03',
+                              'queue 0x81 512 5', 'set-alt 1 1', 'begin 0x83', 'wait 0x83 160', 'reset', 'begin 0x81',
+                              'wait 0x81 100000', 'drop')
+    log = ends_well(guest)
+    expect('queue 0x81 512 5: 5 success; 2560 bytes' in log, 'no queue')
+
+
+@scenario('a flow that is disturbed fails')
+def disturbed(test):
+    for trouble in 'control-out 0x40 6 0 0', 'control-out 0x40 3 1 0x81':
+        guest, _ = redirect(test, Vendor, 'begin 0x81', 'wait 0x81 100000', trouble, 'wait 0x81 1000000000')
+        equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+        guest.log.wait('FAILED: endpoint 0x81: (byte [0-9]+ is wrong|answer [0-9]+ after [0-9]+ bytes: stall)', 1)
 
 
 @scenario('the device leaves in the middle')

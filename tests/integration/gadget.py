@@ -34,6 +34,15 @@ class Keyboard:
         self.options = {'id': usb_id, **options}
 
 
+class Vendor:
+    """Sources, sinks and loopbacks; see ../gadgets/vendor-gadget.h."""
+    kind = 'vendor'
+
+    def __init__(self, usb_id='1234:0003', **options):
+        self.id = usb_id
+        self.options = {'id': usb_id, **options}
+
+
 class Gadgets:
     """The devices of one program: an environment to start it with, and their control socket. The n-th is number n."""
 

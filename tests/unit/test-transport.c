@@ -364,7 +364,7 @@ static void test_stream_hangup(Fixture *fixture, gconstpointer data)
     AWAIT(ends.closed);
     g_assert_false(ends.failed);
     g_assert_cmpuint(ends.received->len, ==, 4);
-    g_assert_false(write_stream(&ends, "x", 1));
+    g_assert_true(write_stream(&ends, "x", 1));
     while (g_main_context_iteration(NULL, FALSE))
         continue;
     g_assert_cmpuint(ends.closed, ==, 1);
@@ -377,7 +377,7 @@ static void test_stream_broken_pipe(Fixture *fixture, gconstpointer data)
     shutdown(ends.peer, SHUT_RD); /* no end of file for us, only for what we write */
     g_assert_true(write_stream(&ends, "x", 1));
     g_assert_cmpuint(ends.closed, ==, 0);
-    g_assert_false(write_stream(&ends, "y", 1));
+    g_assert_true(write_stream(&ends, "y", 1));
     AWAIT(ends.closed);
     g_assert_true(ends.failed);
 }

@@ -99,6 +99,7 @@ static int write_output(void *priv, uint8_t *data, int count)
     GuestLink *link = priv;
     g_queue_push_tail(&link->output, g_bytes_new_with_free_func(data, count, free_output, data));
     link->output_size += count;
+    link->produced += count;
     return count;
 }
 
@@ -136,6 +137,7 @@ GuestLink *guest_link_new(Device *device, size_t max_packet)
     link->device = device;
     link->max_packet = max_packet;
     g_queue_init(&link->output);
+    g_queue_init(&link->reports);
     link->parser = usbredirparser_create();
     g_assert(link->parser); /* NULL only without memory, where GLib ends the process too */
     link->parser->priv = link;
@@ -158,6 +160,7 @@ void guest_link_free(GuestLink *link)
         return;
     g_clear_pointer(&link->parser, usbredirparser_destroy);
     g_queue_clear_full(&link->output, (GDestroyNotify) g_bytes_unref);
+    g_queue_clear_full(&link->reports, g_free);
     g_clear_error(&link->error);
     g_free(link);
 }

@@ -27,7 +27,10 @@ typedef struct {
 
     GQueue output; /* of GBytes */
     size_t output_size;
-    size_t backlog; /* bytes that our caller holds unsent */
+    uint64_t produced; /* bytes that ever went into output */
+    size_t backlog;    /* bytes that our caller holds unsent */
+    GQueue reports;    /* of what may be unsent, the packets of streams; see send.c */
+    size_t report_bytes;
     uint64_t dropped;
     bool said_hello;
     bool acknowledged; /* device_disconnect_ack came */

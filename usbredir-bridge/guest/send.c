@@ -5,8 +5,15 @@
 #include <string.h>
 
 /* QEMU buffers 1000 interrupt packets itself. What piles up here beyond this is of a guest that
- * does not read, a paused VM for one: it gets newer packets later, never an answer too few. */
+ * does not read, a paused VM for one: it gets newer packets later, never an answer too few. Only
+ * the packets of streams count: a megabyte of answers is a guest that reads as fast as it can. */
 #define MAX_STREAM_BACKLOG (64 * 1024)
+
+/* A stream's packet that may not have been sent yet. */
+typedef struct {
+    uint64_t end; /* in all that was ever produced */
+    size_t size;
+} Report;
 
 static uint8_t wire_status(DeviceStatus status)
 {
@@ -119,12 +126,32 @@ static void send_interrupt(GuestLink *link, const Answer *answer)
                                          answer->data ? answer->length : 0);
 }
 
+/* Bytes of stream packets among those that are not sent: the newest of all produced. */
+static size_t stream_backlog(GuestLink *link)
+{
+    uint64_t unsent = MIN(link->output_size + (uint64_t) link->backlog, link->produced);
+    Report *oldest;
+    while ((oldest = g_queue_peek_head(&link->reports)) && oldest->end <= link->produced - unsent) {
+        link->report_bytes -= oldest->size;
+        g_free(g_queue_pop_head(&link->reports));
+    }
+    return link->report_bytes;
+}
+
 static void send_stream_packet(GuestLink *link, const Answer *answer)
 {
-    if (link->backlog + link->output_size > MAX_STREAM_BACKLOG)
+    if (stream_backlog(link) > MAX_STREAM_BACKLOG) {
         link->dropped++;
-    else
-        send_interrupt(link, answer);
+        return;
+    }
+    uint64_t before = link->produced;
+    send_interrupt(link, answer);
+    usbredirparser_do_write(link->parser);
+
+    Report *report = g_new(Report, 1);
+    *report = (Report){.end = link->produced, .size = link->produced - before};
+    link->report_bytes += report->size;
+    g_queue_push_tail(&link->reports, report);
 }
 
 static void send_configuration_status(GuestLink *link, const Answer *answer)

@@ -159,10 +159,10 @@ bool transport_byte_stream_write(TransportByteStream *stream, GBytes *bytes)
 {
     size_t length = g_bytes_get_size(bytes);
 
-    if (stream->fd < 0 || stream->failing || length > stream->limit - stream->queued)
-        return false;
-    if (length == 0)
+    if (stream->fd < 0 || stream->failing || length == 0)
         return true;
+    if (length > stream->limit - stream->queued)
+        return false;
     g_queue_push_tail(&stream->queue, g_bytes_ref(bytes));
     stream->queued += length;
     if (stream->writing)

@@ -31,7 +31,8 @@ void transport_byte_stream_free(TransportByteStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TransportByteStream, transport_byte_stream_free)
 
 /* Sends or queues all of @bytes (a reference is taken). False, and nothing is sent, if they do not
- * fit into the queue or the stream is known to have failed. */
+ * fit into the queue. What is written to a stream that has failed is lost; closed tells, or told,
+ * the reason. */
 bool transport_byte_stream_write(TransportByteStream *stream, GBytes *bytes);
 
 /* Bytes that the kernel has not taken yet. */
