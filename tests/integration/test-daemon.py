@@ -6,10 +6,12 @@ import re
 import signal
 import socket
 import stat
+import time
 
 import rdp
 from bench import Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, idle_descriptors, wait_disk
 from daemon import END_SECONDS, Daemon, login
+from gadget import Keyboard
 from tap import equal, expect, main, scenario
 
 
@@ -43,6 +45,31 @@ def screen(test, program):
     expect(len(colours) > 1, 'the screen is empty')
     background = max(colours.values())
     expect(sum(colours.values()) - background > 500, 'the screen has hardly anything on it')
+
+
+def activity(pids):
+    """Milliseconds of processor time, and times that a process went to sleep."""
+    used = slept = 0
+    for pid in pids:
+        with open(f'/proc/{pid}/schedstat') as file:
+            used += int(file.read().split()[0]) // 1_000_000
+        with open(f'/proc/{pid}/status') as file:
+            slept += int(re.search(r'^voluntary_ctxt_switches:\s*(\d+)', file.read(), re.M)[1])
+    return used, slept
+
+
+@scenario('with an idle keyboard, broker and session rest')
+def rest(test):
+    bench = Bench(test)
+    bench.connect(rdp.CLIENTS[0], Keyboard())
+    bench.guest.keyboard(SEE_SECONDS)
+    pids = [bench.daemon.pid] + bench.daemon.sessions()
+    quietest = (1 << 30, 1 << 30)
+    for _ in range(5):  # the guest's set-up may go on for a moment
+        before = activity(pids)
+        time.sleep(1)  # nothing is awaited: that nothing happens is the point
+        quietest = min(quietest, tuple(after - then for after, then in zip(activity(pids), before)))
+    expect(quietest[0] < 50 and quietest[1] < 15, 'a quiet second took {} ms and {} wake-ups'.format(*quietest))
 
 
 @scenario('SIGTERM ends everything within two seconds', each=rdp.CLIENTS)
