@@ -78,8 +78,8 @@ static void append_hex(GString *text, GBytes *data)
 
 static void append_bytes(Step *step, const uint8_t *bytes, gsize length, gint64 start)
 {
-    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, length);
     gint64 elapsed = MAX(g_get_monotonic_time() - start, 1);
+    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, length);
 
     g_string_append_printf(step->result, "%" G_GSIZE_FORMAT " bytes, sha256 %s, %.3f s, %.2f MB/s",
                            length, sum, (double) elapsed / 1e6, (double) length / (double) elapsed);
@@ -378,11 +378,11 @@ static bool step_sink(Step *step, GError **error)
     uint8_t address;
     guint64 size;
     uint32_t request;
-    gint64 start = g_get_monotonic_time();
 
     if (!endpoint(step, 1, &address, error) || !bulk_arguments(step, 2, &size, &request, error))
         return false;
     g_autoptr(GByteArray) data = sequence(size);
+    gint64 start = g_get_monotonic_time();
     if (!guest_bulk_write(step->socket, address, data->data, size, request, error))
         return false;
     append_bytes(step, data->data, data->len, start);

@@ -13,13 +13,13 @@ STEP_SECONDS = 30
 
 
 class FakeGuest(Process):
-    """At the unix socket `path`, where it listens. Steps are those of `fake-guest --help`."""
+    """Listens at `address`, as unix:PATH or tcp:HOST:PORT. Steps are those of `fake-guest --help`."""
 
-    def __init__(self, path, name='fake-guest'):
+    def __init__(self, address, name='fake-guest'):
         self._ended = False
-        super().__init__(name, [find_program('fake-guest'), '--timeout', STEP_SECONDS, '--listen', f'unix:{path}'],
+        super().__init__(name, [find_program('fake-guest'), '--timeout', STEP_SECONDS, '--listen', address],
                          interactive=True)
-        self.log.wait('^listening', 10)
+        self.address = self.log.wait('^listening: (.*),server=on$', 10)[1]
 
     def begin(self, step):
         """Gives it a step to do while the test does something else; finish() waits for the end."""
@@ -65,7 +65,7 @@ class Rig:
         folder = test.folder / program
         folder.mkdir()
         self.paths = [folder / f'port{n}' for n in range(ports)]
-        self.guests = [test.keep(FakeGuest(path, f'fake-guest {n}')) for n, path in enumerate(self.paths) if guests]
+        self.guests = [test.keep(FakeGuest(f'unix:{path}', f'fake-guest {n}')) for n, path in enumerate(self.paths) if guests]
         self.guest = self.guests[0] if guests else None
         self.daemon = test.keep(Daemon(folder, [f'unix:{path}' for path in self.paths])).start()
         self.gadgets = Gadgets(folder / 'client', *devices)
