@@ -112,7 +112,11 @@ def leaves(test):
     guest, gadgets = redirect(test, Vendor, 'attach', 'until-gone source 0x81 1073741824')
     guest.log.wait('^attach:', STEP_SECONDS)
     gadgets.unplug(0)
-    ends_well(guest)
+    guest.wait(STEP_SECONDS)
+    guest.log.wait('the device has gone', 1)
+    # usbredirhost may still answer what was in flight, which QEMU ignores, and the fake guest reports.
+    for line in guest.log.text().splitlines():
+        expect(not line.startswith('violation:') or line.endswith('while no device is connected'), line)
 
 
 @scenario('what is said wrongly is reported')
