@@ -10,7 +10,7 @@ from process import Failure, Process
 
 # Debian 13 has no FreeRDP 2 any more.
 HAS_FREERDP_2 = platform.freedesktop_os_release().get('VERSION_CODENAME') == 'bookworm'
-CLIENTS = ('xfreerdp3', 'xfreerdp') if HAS_FREERDP_2 else ('xfreerdp3',)
+CLIENTS = tuple(os.environ.get('RDPUSB_CLIENTS', 'xfreerdp3 xfreerdp' if HAS_FREERDP_2 else 'xfreerdp3').split())
 _display = None
 
 
