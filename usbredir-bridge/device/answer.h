@@ -49,8 +49,6 @@ typedef struct {
 
 void answer_clear(Answer *answer);
 
-const char *device_status_to_string(DeviceStatus status);
-
 /* The status that the guest is told for what a transfer came to. `in`: nothing was executed that
  * must not be executed twice; see transfer LOST. */
 DeviceStatus device_status_from_client(RdpusbStatus status, bool in);
