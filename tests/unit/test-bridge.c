@@ -335,6 +335,49 @@ static void test_time_out_out(void)
     g_clear_pointer(&held, g_array_unref);
 }
 
+/* The request that a message cancels, or 0: [MS-RDPEUSB] 2.2.6.1 */
+static uint32_t cancelled_request(GBytes *message)
+{
+    size_t size;
+    const uint8_t *bytes = g_bytes_get_data(message, &size);
+    if (size != 16 || bytes[8] != 0x00 || bytes[9] != 0x01)
+        return 0;
+    return bytes[12] | (uint32_t) bytes[13] << 8;
+}
+
+/* While the rest of a queue of OUT is called back, the device may take the one at its head. It has
+ * to be the next in order, so the last one is cancelled first. */
+static void test_time_out_out_order(void)
+{
+    held = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    g_autoptr(World) world = world_new_attached(NULL);
+    world->on_urb = hold_bulk;
+    for (unsigned i = 0; i < 4; i++)
+        fake_guest_bulk_out(world->guest, EP_OUT, "data", 4);
+    world_turn(world);
+    g_assert_cmpuint(held->len, ==, 4);
+    FakeResponse timed_out = {.action = FAKE_ANSWER, .usbd_status = 2};
+    fake_client_complete(world->client, world->device, g_array_index(held, uint32_t, 0),
+                         &timed_out);
+    unsigned channel;
+    g_autoptr(GBytes) answer = fake_client_next_message(world->client, &channel);
+    rdpusb_bridge_feed_client(world->bridge, g_bytes_get_data(answer, NULL),
+                              g_bytes_get_size(answer), world->now);
+    for (unsigned i = 3; i > 0; i--) {
+        g_autoptr(GBytes) message = rdpusb_bridge_next_client_message(world->bridge, world->now);
+        g_assert_nonnull(message);
+        g_assert_cmpuint(cancelled_request(message), ==, g_array_index(held, uint32_t, i));
+        fake_client_feed(world->client, channel, g_bytes_get_data(message, NULL),
+                         g_bytes_get_size(message), world->now);
+    }
+    world->on_urb = NULL;
+    world_turn(world);
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_BULK), ==, 4);
+    for (unsigned i = 0; i < 4; i++)
+        g_assert_cmpuint(world_event(world, FAKE_GUEST_BULK, i)->status, ==, usb_redir_success);
+    g_clear_pointer(&held, g_array_unref);
+}
+
 /* A client that never answers: the guest is answered all the same. An IN failed; an OUT may have
  * been executed and must not be repeated. */
 static void test_silent_client(void)
@@ -1029,6 +1072,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/rule-07-data-behind", test_time_out_with_data_behind);
     g_test_add_func("/bridge/rule-07-part", test_time_out_with_part);
     g_test_add_func("/bridge/rule-07-out", test_time_out_out);
+    g_test_add_func("/bridge/rule-07-out-order", test_time_out_out_order);
     g_test_add_func("/bridge/qemu-rule-10-silent-client", test_silent_client);
     g_test_add_func("/bridge/halt-unknown-endpoint", test_halt_unknown_endpoint);
     g_test_add_func("/bridge/start-twice", test_start_twice);

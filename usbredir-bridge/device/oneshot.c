@@ -299,7 +299,8 @@ void endpoint_recall(Device *device, Endpoint *endpoint)
     if (endpoint->at_client == endpoint->zombies)
         return;
     endpoint->recalling = true;
-    for (GList *link = endpoint->transfers.head; link; link = link->next) {
+    /* The last one first: what the device still takes meanwhile is then the next in order. */
+    for (GList *link = endpoint->transfers.tail; link; link = link->prev) {
         Transfer *transfer = link->data;
         if (transfer->request.id)
             rdpusb_device_channel_cancel(device->channel, transfer->request.id, device->now);
