@@ -175,7 +175,7 @@ def whole(test, profile):
     arena = Arena(test, innocent=False)
     client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
     arena.guests[0].steps('attach', LOOPBACK + '1048576', LOOPBACK + '65536 700', 'control-in 0x80 6 0x0100 0 18',
-                          'set-alt 0 1', 'set-alt 0 0', 'clear-halt 0x81', LOOPBACK + '65536', 'cancel-storm 0x82 50',
+                          'set-alt 0 1', 'set-alt 0 0', 'clear-halt 0x81', LOOPBACK + '65536', 'cancel-storm 0x81 50',
                           'reset', LOOPBACK + '65536')
     client.steps('plug')
     arena.guests[1].steps('attach')
