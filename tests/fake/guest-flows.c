@@ -302,7 +302,7 @@ static bool wait_for(GuestFlows *flows, const Flow *flow,
     while (!flow->trouble && !condition(flow, argument)) {
         g_autoptr(GError) reason = NULL;
         int left = guest_socket_time_left_ms(flows->socket);
-        g_autoptr(FakeGuestEvent) event = guest_socket_poll(flows->socket, left, &reason);
+        fake_guest_event_free(guest_socket_poll(flows->socket, left, &reason));
         if (left == 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                         "endpoint 0x%02x: nothing more in time after %" G_GUINT64_FORMAT
