@@ -3,10 +3,10 @@
 
 import re
 
-import rdp
 from daemon import Daemon, find_program
 from gadget import Gadgets
 from process import Failure, Process
+from rdp import Client
 from tap import equal
 
 STEP_SECONDS = 30
@@ -62,14 +62,19 @@ class Rig:
     """Some fake guests, rdpusbd with a port to each, and one client with these devices."""
 
     def __init__(self, test, program, *devices, ports=1, guests=True):
-        folder = test.folder / program
+        self._test, self._program, self._devices = test, program, devices
+        self._folder = folder = test.folder / program
         folder.mkdir()
         self.paths = [folder / f'port{n}' for n in range(ports)]
         self.guests = [test.keep(FakeGuest(f'unix:{path}', f'fake-guest {n}')) for n, path in enumerate(self.paths) if guests]
         self.guest = self.guests[0] if guests else None
         self.daemon = test.keep(Daemon(folder, [f'unix:{path}' for path in self.paths])).start()
-        self.gadgets = Gadgets(folder / 'client', *devices)
-        self.client = test.keep(rdp.Client(folder, program, self.daemon.port, self.gadgets, name='client'))
+        self.join('client')
+
+    def join(self, name):
+        """A client with the devices; its gadgets are those that gadget() and stats() speak to."""
+        self.gadgets = Gadgets(self._folder / name, *self._devices)
+        self.client = self._test.keep(Client(self._folder, self._program, self.daemon.port, self.gadgets, name=name))
 
     def gadget(self, command, *arguments, number=1):
         """`stall 81` for device 1, for example."""

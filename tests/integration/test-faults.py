@@ -216,32 +216,36 @@ def storms(test, program):
     equal(rig.stats()['bulk.mismatches'], 0, 'wrong bytes')
 
 
-def unplug_under_load(rig):
-    begin_all(rig.guest)
-    for endpoint in '81', '83':
-        rig.gadget('hold', endpoint)
-    # Transfers may fail before the device leaves; what matters is that it does.
-    rig.gadget('unplug')
-    rig.guest.do('wait-disconnect')
-    for endpoint in '81', '83':
-        rig.gadget('release', endpoint)
-    rig.gadget('plug')
+# FreeRDP before 3.22 frees transfers that are in flight when the device goes, and may crash (its issues 6363, 7782). So
+# nothing is asked of that client any more; the guest and the next client must not notice.
+@scenario('the device is unplugged under load', each=CLIENTS)
+def unplug(test, program):
+    rig = Rig(test, program, Vendor())
+    for number in range(3):
+        begin_all(rig.guest)
+        for endpoint in ('81', '83') if number % 2 else ():
+            rig.gadget('hold', endpoint)
+        # Transfers may fail before the device leaves; what matters is that it does.
+        rig.gadget('unplug')
+        rig.guest.do('wait-disconnect')
+        session = rig.daemon.sessions()
+        rig.client.kill()
+        for process in session:
+            rig.daemon.wait_session_ends(process, 10)
+        rig.join(f'client {number}')
+    rig.guest.do('source 0x81 4194304', 'sink 0x01 1048576')
 
 
-@scenario('the device is unplugged under load, and plugged again', each=CLIENTS)
+@scenario('the device is unplugged and plugged again', each=CLIENTS)
 def replug(test, program):
     rig = Rig(test, program, Vendor())
-    for _ in range(3):
-        try:
-            unplug_under_load(rig)
-        except (Failure, OSError):
-            # FreeRDP frees a device while its transfers come back (#6363, #7782): at times it crashes, the older one
-            # above all. Then the guest has seen the unplug, and nothing is plugged again.
-            if rig.client.wait(5) >= 0:
-                raise
-            rig.guest.do('wait-disconnect')
-            return
-    rig.guest.do('source 0x81 4194304', 'sink 0x01 1048576')
+    for _ in range(5):
+        rig.guest.do('source 0x81 4194304', 'sink 0x01 1048576')
+        equal(rig.stats()['bulk.mismatches'], 0, 'wrong bytes')
+        rig.gadget('unplug')
+        rig.guest.do('wait-disconnect')
+        rig.gadget('plug')
+    rig.guest.do('source 0x81 4194304')
     expect(rig.client.running(), 'the client ended')
 
 
