@@ -14,6 +14,8 @@ struct libusb_ssplus_usb_device_capability_descriptor;
 
 int LIBUSB_CALL libusb_init_context(libusb_context **context,
                                     const struct libusb_init_option *options, int count);
+int LIBUSB_CALL libusb_get_max_alt_packet_size(libusb_device *device, int interface, int alternate,
+                                               unsigned char address);
 int LIBUSB_CALL libusb_get_interface_association_descriptors(
     libusb_device *device, uint8_t index,
     struct libusb_interface_association_descriptor_array **result);
@@ -37,6 +39,31 @@ int LIBUSB_CALL libusb_init_context(libusb_context **context,
                                     const struct libusb_init_option *options, int count)
 {
     return libusb_init(context);
+}
+
+/* Of one alternate setting, bytes per microframe as libusb_get_max_iso_packet_size() counts them.
+ */
+int LIBUSB_CALL libusb_get_max_alt_packet_size(libusb_device *device, int interface, int alternate,
+                                               unsigned char address)
+{
+    struct libusb_config_descriptor *configuration;
+    int size = libusb_get_active_config_descriptor(device, &configuration);
+    if (size != LIBUSB_SUCCESS)
+        return size;
+    size = LIBUSB_ERROR_NOT_FOUND;
+    if (interface >= 0 && interface < configuration->bNumInterfaces && alternate >= 0 &&
+        alternate < configuration->interface[interface].num_altsetting) {
+        const struct libusb_interface_descriptor *setting =
+            &configuration->interface[interface].altsetting[alternate];
+        for (int i = 0; i < setting->bNumEndpoints; i++) {
+            const struct libusb_endpoint_descriptor *endpoint = &setting->endpoint[i];
+            int packet = endpoint->wMaxPacketSize & 0x7ff;
+            if (endpoint->bEndpointAddress == address)
+                size = packet * (1 + (endpoint->wMaxPacketSize >> 11 & 3));
+        }
+    }
+    libusb_free_config_descriptor(configuration);
+    return size;
 }
 
 /* --- Descriptors that no gadget has --------------------------------------------------------------
