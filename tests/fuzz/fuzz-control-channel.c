@@ -9,13 +9,9 @@
 
 #include "wire/message.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            g_error("%s:%d: not so: %s", __FILE__, __LINE__, #condition);                          \
-    } while (0)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PASS_TIME = 255, CAPABILITIES = 254, CREATED = 253 };
 

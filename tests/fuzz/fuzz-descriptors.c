@@ -5,14 +5,9 @@
  */
 #include "descriptors.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
-/* Not g_assert(), which a build may leave out. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            g_error("%s:%d: not so: %s", __FILE__, __LINE__, #condition);                          \
-    } while (0)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_settings(const Configuration *configuration)
 {

@@ -13,14 +13,9 @@
 
 #include "wire/message.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
-/* Not g_assert(), which a build may leave out. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            g_error("%s:%d: not so: %s", __FILE__, __LINE__, #condition);                          \
-    } while (0)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { REQUEST_COMPLETION = 0x10 };
 enum { MAX_REQUESTS = 8, MAX_BYTES = 64 * 1024 };

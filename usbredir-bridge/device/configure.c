@@ -189,10 +189,7 @@ void device_set_configuration(Device *device, uint64_t id, uint8_t value, int64_
     Job *job = job_new(JOB_SET_CONFIGURATION, id);
     job->configuration = value;
     job->hold = ALL_ENDPOINTS;
-    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        device->endpoints[slot].stream.running = false;
-        endpoint_cancel(device, &device->endpoints[slot], true);
-    }
+    endpoints_abandon(device, job->hold, true);
     jobs_push(device, job);
 }
 
@@ -267,18 +264,11 @@ void device_set_alt_setting(Device *device, uint64_t id, uint8_t interface, uint
     job->alternate = alternate;
     const InterfaceSetting *setting = find_setting(device, interface, alternate);
     if (!setting) {
-        device->guest_requests++;
-        job_answer(device, job, DEVICE_STALL, NULL, 0);
-        job_free(job);
+        job_refuse(device, job, DEVICE_STALL);
         return;
     }
     job->hold = slots_of(device, interface, setting);
-    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        if ((job->hold & 1u << slot) == 0)
-            continue;
-        device->endpoints[slot].stream.running = false;
-        endpoint_cancel(device, &device->endpoints[slot], true);
-    }
+    endpoints_abandon(device, job->hold, true);
     jobs_push(device, job);
 }
 

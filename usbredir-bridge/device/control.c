@@ -136,9 +136,7 @@ static void clear_halt(Device *device, Job *job)
     bool known = endpoint->type != ENDPOINT_NONE && (address & 0x0f) != 0;
     if (!known) {
         /* Endpoint 0 recovers by itself; any other is not there. */
-        device->guest_requests++;
-        job_answer(device, job, (address & 0x0f) == 0 ? DEVICE_SUCCESS : DEVICE_STALL, NULL, 0);
-        job_free(job);
+        job_refuse(device, job, (address & 0x0f) == 0 ? DEVICE_SUCCESS : DEVICE_STALL);
         return;
     }
     job->type = JOB_CLEAR_HALT;
@@ -159,9 +157,7 @@ void device_control(Device *device, uint64_t id, uint8_t endpoint, const RdpusbS
         job->data = g_bytes_new(data, size);
 
     if ((endpoint & 0x7f) != 0 || (out && size != setup->length)) {
-        device->guest_requests++;
-        job_answer(device, job, DEVICE_INVAL, NULL, 0);
-        job_free(job);
+        job_refuse(device, job, DEVICE_INVAL);
     } else if (is_clear_halt(setup)) {
         clear_halt(device, job);
     } else {

@@ -83,10 +83,7 @@ void device_start(Device *device, int64_t now)
 
 static void abandon(Device *device, bool answer)
 {
-    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        device->endpoints[slot].stream.running = false;
-        endpoint_cancel(device, &device->endpoints[slot], answer);
-    }
+    endpoints_abandon(device, ALL_ENDPOINTS, answer);
     jobs_cancel(device, answer);
 }
 

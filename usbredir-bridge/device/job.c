@@ -85,6 +85,13 @@ void jobs_push(Device *device, Job *job)
     jobs_run(device);
 }
 
+void job_refuse(Device *device, Job *job, DeviceStatus status)
+{
+    device->guest_requests++; /* which the answer takes back */
+    job_answer(device, job, status, NULL, 0);
+    job_free(job);
+}
+
 void job_completed(Device *device, Job *job, const RdpusbDeviceEvent *event)
 {
     device->running = NULL;

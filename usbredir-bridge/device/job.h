@@ -41,6 +41,8 @@ void job_free(Job *job);
 
 /* Takes over the job, and starts it as soon as its turn comes. */
 void jobs_push(Device *device, Job *job);
+/* Instead of jobs_push(): answers a job of the guest that is not even begun, and frees it. */
+void job_refuse(Device *device, Job *job, DeviceStatus status);
 /* Starts what can be started: call when something came back from the client. */
 void jobs_run(Device *device);
 /* The endpoints that waiting and running jobs hold. */

@@ -294,6 +294,16 @@ void endpoint_cancel(Device *device, Endpoint *endpoint, bool with_answer)
     settle(endpoint);
 }
 
+void endpoints_abandon(Device *device, uint32_t slots, bool with_answer)
+{
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
+        if ((slots & 1u << slot) == 0)
+            continue;
+        device->endpoints[slot].stream.running = false;
+        endpoint_cancel(device, &device->endpoints[slot], with_answer);
+    }
+}
+
 void endpoint_recall(Device *device, Endpoint *endpoint)
 {
     if (endpoint->at_client == endpoint->zombies)

@@ -26,6 +26,8 @@ void oneshot_dispatch(Device *device, Endpoint *endpoint);
 void transfer_cancel(Device *device, Transfer *transfer, bool answer);
 /* The same for all of an endpoint. */
 void endpoint_cancel(Device *device, Endpoint *endpoint, bool answer);
+/* The same for several, by their slots, streams included: these end without a word. */
+void endpoints_abandon(Device *device, uint32_t slots, bool answer);
 /* Calls everything back from the client without the guest's noticing. */
 void endpoint_recall(Device *device, Endpoint *endpoint);
 
