@@ -437,6 +437,23 @@ static void test_rule_4_id_reuse(void)
     g_clear_pointer(&held, g_array_unref);
 }
 
+/* While the cancelled request is still at the client, the next one waits, or the old one could take
+ * its data; for two seconds, then the old one is given up. */
+static void test_zombie_holds(void)
+{
+    g_autoptr(World) world = world_new_attached(NULL);
+    world->on_urb = never;
+    uint64_t id = fake_guest_bulk_in(world->guest, EP_IN, 64);
+    world_turn(world);
+    unsigned before = world->n_urbs;
+    fake_guest_cancel(world->guest, id);
+    fake_guest_bulk_in(world->guest, EP_IN, 64);
+    world_advance(world, G_TIME_SPAN_SECOND);
+    g_assert_cmpuint(world->n_urbs, ==, before);
+    world_advance(world, 2 * G_TIME_SPAN_SECOND);
+    g_assert_cmpuint(world->n_urbs, ==, before + 1);
+}
+
 static void test_cancel_control(gconstpointer profile)
 {
     g_autoptr(World) world = world_new_attached(profile);
@@ -1066,6 +1083,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/qemu-rule-2-capabilities", test_rule_2);
     g_test_add_func("/bridge/qemu-rule-3-order", test_rule_3_order);
     g_test_add_func("/bridge/qemu-rule-4-ids", test_rule_4_id_reuse);
+    g_test_add_func("/bridge/zombie-holds", test_zombie_holds);
     g_test_add_func("/bridge/qemu-rule-9-backlog", test_rule_9_backlog);
     g_test_add_func("/bridge/qemu-rule-9-answers", test_rule_9_answers);
     g_test_add_func("/bridge/fairness", test_fairness);
