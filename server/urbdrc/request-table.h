@@ -18,8 +18,9 @@ typedef enum {
     URBDRC_REQUEST_UNCONFIGURE,
     URBDRC_REQUEST_SELECT_INTERFACE,
     URBDRC_REQUEST_RESET_PIPE,
-    URBDRC_REQUEST_TRANSFER, /* bulk and interrupt: the only one that FreeRDP does not execute in
-                                the order of arrival, and the only one that it can cancel */
+    URBDRC_REQUEST_TRANSFER, /* bulk, interrupt, isochronous: the only one that FreeRDP does not
+                                execute in the order of arrival, and the only one that it can
+                                cancel */
     URBDRC_REQUEST_BARRIER,  /* ours: nobody is told of it */
 } UrbdrcRequestKind;
 
@@ -38,6 +39,7 @@ typedef struct {
     bool is_in;
     uint32_t size;                 /* bytes wanted, or sent */
     uint32_t configuration_handle; /* of SELECT_INTERFACE */
+    unsigned n_packets;            /* isochronous; else 0 */
     bool is_cancelled;             /* the owner asked for it */
     bool is_expired;               /* the watchdog asked for it */
     UrbdrcOutgoing *outgoing;      /* while QUEUED */
