@@ -60,9 +60,12 @@ typedef struct {
 #define URBDRC_SELECT_TIMEOUT   (15 * G_TIME_SPAN_SECOND)
 #define URBDRC_PIPE_TIMEOUT     (6 * G_TIME_SPAN_SECOND)
 #define URBDRC_TRANSFER_TIMEOUT (13 * G_TIME_SPAN_SECOND)
-#define URBDRC_GRACE            (2 * G_TIME_SPAN_SECOND)
+/* FreeRDP ends an isochronous transfer after two seconds, but says nothing when it failed as a
+ * whole. Guests wait five seconds for a change of the setting, which waits for this. */
+#define URBDRC_ISOCH_TIMEOUT (2500 * G_TIME_SPAN_MILLISECOND)
+#define URBDRC_GRACE         (2 * G_TIME_SPAN_SECOND)
 
-enum { URBDRC_N_TIMERS = 5 };
+enum { URBDRC_N_TIMERS = 6 };
 
 typedef struct {
     GHashTable *by_id;
