@@ -12,24 +12,10 @@
 #define BULK_IN  0x81
 #define ISO_IN   0x83
 #define ISO_OUT  0x04
-#define PACKET   192
+#define PACKET   192 /* bytes, each millisecond */
 #define MS       ((int64_t) G_TIME_SPAN_MILLISECOND)
 #define REQUESTS 6
 #define PACKETS  10
-
-static const uint8_t device_descriptor[] = {18,   1, 0, 2, 0xff, 0, 0, 64, 0x09,
-                                            0x12, 4, 0, 0, 1,    0, 0, 0,  1};
-static const uint8_t configuration_descriptor[] = {
-    9, 2, 48,      0, 1,      1,    0, 0x80, 50, /* 48 bytes */
-    9, 4, 0,       0, 1,      0xff, 0, 0,    0,  /* alternate setting 0 */
-    7, 5, BULK_IN, 2, 0x00,   0x02, 0,           /* bulk, 512 bytes */
-    9, 4, 0,       1, 2,      0xff, 0, 0,    0,  /* alternate setting 1 */
-    7, 5, ISO_IN,  1, PACKET, 0,    4,           /* high speed: 2^(4-1) microframes are 1 ms */
-    7, 5, ISO_OUT, 1, PACKET, 0,    4,
-};
-
-static const FakeDeviceModel model = {.device = device_descriptor,
-                                      .configuration = configuration_descriptor};
 
 /* What reached the client's device. */
 typedef struct {
@@ -76,7 +62,7 @@ static World *new_world(const FakeClientProfile *profile, uint8_t alternate)
     g_clear_pointer(&sent, g_array_unref);
     sent = g_array_new(false, true, sizeof(Sent));
     g_array_set_clear_func(sent, clear_sent);
-    World *world = world_new(profile, &model, NULL);
+    World *world = world_new(profile, &fake_device_streams, NULL);
     world->on_urb = record;
     world_connect_guest(world);
     fake_guest_set_configuration(world->guest, 1);
