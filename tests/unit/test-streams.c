@@ -27,6 +27,7 @@ typedef struct {
 
 static GArray *sent;
 static unsigned n_pipe_resets, n_interface_selections;
+static bool deaf; /* the client answers nothing, and cancels nothing */
 
 static bool record(FakeClient *client, const FakeRequest *request, FakeResponse *response,
                    void *data)
@@ -42,7 +43,7 @@ static bool record(FakeClient *client, const FakeRequest *request, FakeResponse 
               .size = request->output_buffer_size,
               .data = g_bytes_new(request->output_buffer.data, request->output_buffer.length)};
     g_array_append_val(sent, s);
-    response->action = FAKE_HOLD;
+    response->action = deaf ? FAKE_NEVER : FAKE_HOLD;
     return true;
 }
 
@@ -71,6 +72,7 @@ static World *new_world(const FakeClientProfile *profile, uint8_t alternate)
     world_turn(world);
     world_forget(world);
     n_pipe_resets = n_interface_selections = 0;
+    deaf = false;
     return world;
 }
 
@@ -348,6 +350,20 @@ static void test_in_stop(void)
     complete_good(world, REQUESTS);
     assert_packets(world, 0, PACKETS, REQUESTS);
     g_assert_cmpuint(world_event(world, FAKE_GUEST_ISO_IN, 0)->id, ==, 0);
+}
+
+/* Nobody's data is left with the client that a new stream could miss: it begins at once. */
+static void test_in_restart(void)
+{
+    g_autoptr(World) world = new_isoch_world();
+    deaf = true;
+    start(world, ISO_IN);
+    fake_guest_stop_iso_stream(world->guest, ISO_IN);
+    world_turn(world);
+    world_forget(world);
+    start(world, ISO_IN);
+    g_assert_cmpuint(sent->len, ==, 2 * REQUESTS);
+    world_advance(world, 6000 * MS);
 }
 
 /* A guest that does not read loses packets, and gets newer ones when it reads again. */
@@ -664,6 +680,19 @@ static void test_bulk_and_requests(void)
                 "buffered");
 }
 
+/* What the client still has could eat what is meant for the new stream. */
+static void test_bulk_restart(void)
+{
+    g_autoptr(World) world = new_world(NULL, 0);
+    deaf = true;
+    start_bulk(world, 512, 5);
+    fake_guest_stop_bulk_receiving(world->guest, BULK_IN);
+    start_bulk(world, 512, 5);
+    g_assert_cmpuint(sent->len, ==, 5);
+    world_advance(world, 2500 * MS); /* the grace of a cancelled request */
+    g_assert_cmpuint(sent->len, ==, 10);
+}
+
 static void test_bulk_stall(void)
 {
     g_autoptr(World) world = new_world(NULL, 0);
@@ -760,6 +789,7 @@ int main(int argc, char **argv)
     g_test_add_func("/streams/isoch-in-fails", test_in_fails);
     g_test_add_func("/streams/isoch-in-silent", test_in_silent);
     g_test_add_func("/streams/isoch-in-stop", test_in_stop);
+    g_test_add_func("/streams/isoch-in-restart", test_in_restart);
     g_test_add_func("/streams/isoch-in-backlog", test_in_backlog);
     g_test_add_func("/streams/isoch-in-ring-grows", test_ring_grows);
     g_test_add_func("/streams/isoch-out", test_out);
@@ -777,6 +807,7 @@ int main(int argc, char **argv)
     g_test_add_func("/streams/bulk", test_bulk);
     g_test_add_func("/streams/bulk-timeout", test_bulk_timeout);
     g_test_add_func("/streams/bulk-and-requests", test_bulk_and_requests);
+    g_test_add_func("/streams/bulk-restart", test_bulk_restart);
     g_test_add_func("/streams/bulk-stall", test_bulk_stall);
     g_test_add_func("/streams/bulk-bad-requests", test_bulk_bad_requests);
     g_test_add_func("/streams/pace", test_pace);
