@@ -99,6 +99,10 @@ static void play_out(Device *device, Endpoint *endpoint)
     isoch_flow(device, endpoint, true);
     Transfer *transfer;
     while ((transfer = g_queue_pop_head(&endpoint->transfers))) {
+        if (transfer->request.id == 0) { /* back already, behind one that is not */
+            transfer_free(transfer);
+            continue;
+        }
         transfer->zombie = true;
         endpoint->zombies++;
     }
