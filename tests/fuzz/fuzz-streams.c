@@ -126,6 +126,15 @@ static void start_iso(FakeGuest *guest, unsigned which, uint8_t operand)
     running[which] = true;
 }
 
+/* Counts that nobody means, of endpoints that carry something else or are not there. */
+static void start_wrong(FakeGuest *guest, uint8_t endpoint)
+{
+    if (endpoint == ISO_IN || endpoint == ISO_OUT)
+        return;
+    fake_guest_start_iso_stream(guest, endpoint, endpoint, endpoint);
+    fake_guest_stop_iso_stream(guest, endpoint);
+}
+
 static void stop(FakeGuest *guest, unsigned which)
 {
     if (running[which] && which == 0)
@@ -169,10 +178,7 @@ static void ask(World *world, uint8_t operation, uint8_t operand)
     case 6: fake_guest_bulk_in(guest, BULK_IN, operand * 16); break;
     case 7: fake_guest_reset(guest); break;
     case 8: fake_guest_control_out(guest, 0x02, 1, 0, operand, NULL, 0); break;
-    case 9: /* the wrong endpoint, and counts that nobody means */
-        fake_guest_start_iso_stream(guest, operand, operand, operand);
-        fake_guest_stop_iso_stream(guest, operand);
-        break;
+    case 9: start_wrong(guest, operand & 0x8f); break;
     case 10: reconnect(world); break;
     default:
         stop_all(guest);
