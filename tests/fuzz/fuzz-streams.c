@@ -23,6 +23,7 @@ typedef struct {
 
 static GArray *held;    /* oldest first; some of them may be cancelled */
 static bool running[3]; /* as QEMU knows it: BULK_IN, ISO_IN, ISO_OUT */
+static bool changing;   /* no guest asks for data before a change of its tables is answered */
 static const uint8_t addresses[] = {BULK_IN, ISO_IN, ISO_OUT};
 
 static bool hold(FakeClient *client, const FakeRequest *request, FakeResponse *response, void *data)
@@ -109,6 +110,7 @@ static void turn(World *world)
         for (unsigned i = 0; (event = world_event(world, statuses[s], i)); i++)
             if (event->endpoint == addresses[s] && event->status != usb_redir_success)
                 running[s] = false;
+    changing = changing && !world_event(world, FAKE_GUEST_ALT_SETTING_STATUS, 0);
     world_forget(world);
 }
 
@@ -162,12 +164,15 @@ static void reconnect(World *world)
     turn(world);
     world_disconnect_guest(world);
     memset(running, 0, sizeof running);
+    changing = false;
     world_connect_guest(world);
 }
 
 static void ask(World *world, uint8_t operation, uint8_t operand)
 {
     FakeGuest *guest = world->guest;
+    if (changing && operation != 7 && operation != 10)
+        return;
     switch (operation) {
     case 0: start_iso(guest, 1, operand); break;
     case 1: start_iso(guest, 2, operand); break;
@@ -183,6 +188,7 @@ static void ask(World *world, uint8_t operation, uint8_t operand)
     default:
         stop_all(guest);
         fake_guest_set_alt_setting(guest, 0, operand & 1);
+        changing = true;
         turn(world);
         break;
     }
@@ -197,6 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     held = g_array_new(false, true, sizeof(Held));
     memset(running, 0, sizeof running);
+    changing = false;
     World *world =
         world_new(profiles[data[0] % G_N_ELEMENTS(profiles)], &fake_device_streams, NULL);
     world->on_urb = hold;
