@@ -204,6 +204,48 @@ static bool all_used(struct gadget_options *options)
     return true;
 }
 
+static bool set_speed(struct gadget *gadget, struct gadget_options *options)
+{
+    static const char *const names[] = {[LIBUSB_SPEED_LOW] = "low",
+                                        [LIBUSB_SPEED_FULL] = "full",
+                                        [LIBUSB_SPEED_HIGH] = "high",
+                                        [LIBUSB_SPEED_SUPER] = "super"};
+    const char *wanted = gadget_options_string(options, "speed", names[gadget->speed]);
+    for (unsigned i = LIBUSB_SPEED_LOW; i <= LIBUSB_SPEED_SUPER; i++)
+        if (strcmp(names[i], wanted) == 0 && gadget_set_speed(gadget, (enum libusb_speed) i))
+            return true;
+    gadget_options_fail(options, "this kind has no speed=%s", wanted);
+    return false;
+}
+
+/* "string+bos": types of descriptors that the device does not answer for. */
+static bool read_stalled(struct gadget *gadget, struct gadget_options *options)
+{
+    static const struct {
+        const char *name;
+        unsigned type;
+    } types[] = {{"configuration", LIBUSB_DT_CONFIG},
+                 {"string", LIBUSB_DT_STRING},
+                 {"qualifier", 6},
+                 {"bos", LIBUSB_DT_BOS}};
+    const char *text = gadget_options_string(options, "stall-descriptors", "");
+    while (*text) {
+        size_t length = strcspn(text, "+"), i = 0;
+        const size_t count = sizeof types / sizeof types[0];
+        while (i < count &&
+               (strlen(types[i].name) != length || memcmp(types[i].name, text, length) != 0))
+            i++;
+        if (i == count) {
+            gadget_options_fail(options, "stall-descriptors takes configuration, string, "
+                                         "qualifier and bos, joined by +");
+            return false;
+        }
+        gadget->stalled_descriptors |= 1u << types[i].type;
+        text += length + (text[length] == '+');
+    }
+    return true;
+}
+
 static bool set_up(struct gadget *gadget, struct gadget_options *options, bool *plugged)
 {
     uint16_t vendor_id = gadget->ops->vendor_id, product_id = gadget->ops->product_id;
@@ -216,7 +258,8 @@ static bool set_up(struct gadget *gadget, struct gadget_options *options, bool *
     for (unsigned i = 1; i < GADGET_ENDPOINTS; i++)
         gadget->endpoints[i].delay = delay * GADGET_US_PER_MS;
     *plugged = plug;
-    if (!gadget->ops->create(gadget, options) || options->failed || !all_used(options))
+    if (!gadget->ops->create(gadget, options) || !set_speed(gadget, options) ||
+        !read_stalled(gadget, options) || options->failed || !all_used(options))
         return false;
     make_device_descriptor(gadget, vendor_id, product_id);
     return true;

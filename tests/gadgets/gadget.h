@@ -127,6 +127,9 @@ struct gadget {
     uint8_t max_packet_size0;
     uint16_t bcd_usb;
     struct gadget_blob configurations[GADGET_MAX_CONFIGURATIONS];
+    struct gadget_blob bos;
+    unsigned stalled_descriptors; /* bit n: requests for descriptors of type n are stalled */
+    bool remote_wakeup;
 
     uint8_t device_descriptor[LIBUSB_DT_DEVICE_SIZE];
     char *strings[GADGET_STRINGS];
@@ -141,6 +144,9 @@ struct gadget {
     uint64_t wake_at;  /* when the kind wants its endpoints to be asked again */
     void *state;
 };
+
+/* Packet size of bulk endpoints. */
+uint16_t gadget_bulk_packet(enum libusb_speed speed);
 
 extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget,
     isochronous_gadget;

@@ -20,6 +20,8 @@ void device_attach(struct libusb_context *context, struct gadget *gadget)
     device->address = gadget->address;
     device->port = (uint8_t) gadget->port;
     memcpy(device->device_descriptor, gadget->device_descriptor, LIBUSB_DT_DEVICE_SIZE);
+    if (gadget_configurations_readable(gadget) < device->device_descriptor[17])
+        device->device_descriptor[17] = gadget_configurations_readable(gadget);
     TAILQ_INSERT_TAIL(&context->devices, device, link);
 }
 

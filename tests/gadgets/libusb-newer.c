@@ -57,9 +57,8 @@ int LIBUSB_CALL libusb_get_max_alt_packet_size(libusb_device *device, int interf
             &configuration->interface[interface].altsetting[alternate];
         for (int i = 0; i < setting->bNumEndpoints; i++) {
             const struct libusb_endpoint_descriptor *endpoint = &setting->endpoint[i];
-            int packet = endpoint->wMaxPacketSize & 0x7ff;
             if (endpoint->bEndpointAddress == address)
-                size = packet * (1 + (endpoint->wMaxPacketSize >> 11 & 3));
+                size = endpoint_iso_size(device->gadget->speed, endpoint);
         }
     }
     libusb_free_config_descriptor(configuration);
