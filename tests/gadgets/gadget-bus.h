@@ -30,7 +30,8 @@ bool bus_add(struct gadget *gadget);
 void bus_plug(struct gadget *gadget);
 /* Every transfer in flight completes with LIBUSB_TRANSFER_NO_DEVICE. */
 void bus_unplug(struct gadget *gadget);
-void bus_reset(struct gadget *gadget);
+/* False when another device came of it, which has left and arrived as such. */
+bool bus_reset(struct gadget *gadget);
 
 struct gadget_endpoint *bus_endpoint(struct gadget *gadget, uint8_t address);
 /* Serves what can be served now: after a submit, and after anything that may have ended a NAK. */
