@@ -195,8 +195,11 @@ int LIBUSB_CALL libusb_get_config_descriptor(libusb_device *device, uint8_t inde
                                              struct libusb_config_descriptor **result)
 {
     size_t length;
+    bus_lock(); /* a device that is replaced by another changes its tables */
     const uint8_t *raw = gadget_configuration(device->gadget, index, &length);
-    if (!raw || index >= gadget_configurations_readable(device->gadget))
+    bool readable = raw && index < gadget_configurations_readable(device->gadget);
+    bus_unlock();
+    if (!readable)
         return LIBUSB_ERROR_NOT_FOUND;
     *result = parse_configuration(raw, length);
     return *result ? LIBUSB_SUCCESS : LIBUSB_ERROR_NO_MEM;

@@ -178,9 +178,30 @@ static void stream_iso(libusb_device_handle *handle, int setting, int packets, u
     test_transfer_free(test);
 }
 
+/* Newer than some headers. */
+struct libusb_interface_association_descriptor_array {
+    const guint8 (*list)[8];
+    int length;
+};
+int LIBUSB_CALL libusb_get_active_interface_association_descriptors(
+    libusb_device *device, struct libusb_interface_association_descriptor_array **result);
+void LIBUSB_CALL libusb_free_interface_association_descriptors(
+    struct libusb_interface_association_descriptor_array *array);
+
+static void check_association(libusb_device *device)
+{
+    const guint8 expected[8] = {8, 0x0b, 0, 2, LIBUSB_CLASS_VIDEO, 3, 0, 2};
+    struct libusb_interface_association_descriptor_array *array;
+    g_assert_cmpint(libusb_get_active_interface_association_descriptors(device, &array), ==, 0);
+    g_assert_cmpint(array->length, ==, 1);
+    g_assert_cmpmem(array->list[0], 8, expected, 8);
+    libusb_free_interface_association_descriptors(array);
+}
+
 static void test_isochronous_camera(void)
 {
     libusb_device_handle *handle = test_gadgets_open(context, CAMERA, 2);
+    check_association(libusb_get_device(handle));
     negotiate(handle, CAMERA_PAYLOAD_SMALL);
     stream_iso(handle, 1, 80, CAMERA_PAYLOAD_SMALL);
     stream_iso(handle, 3, 640, CAMERA_PAYLOAD_LARGE);
