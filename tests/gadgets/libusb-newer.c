@@ -78,15 +78,16 @@ struct interface_association { /* the descriptor's bytes */
     uint8_t function_class, function_subclass, function_protocol, function;
 };
 
-struct libusb_interface_association_descriptor_array {
-    const struct interface_association *associations;
+/* As struct libusb_interface_association_descriptor_array, which a newer header defines. */
+struct interface_associations {
+    struct interface_association *list;
     int length;
 };
 
 static int get_associations(const uint8_t *raw, size_t length,
                             struct libusb_interface_association_descriptor_array **result)
 {
-    struct libusb_interface_association_descriptor_array *array = calloc(1, sizeof *array);
+    struct interface_associations *array = calloc(1, sizeof *array);
     struct interface_association *list = calloc(GADGET_MAX_INTERFACES, sizeof *list);
     if (!array || !list) {
         free(array);
@@ -96,8 +97,8 @@ static int get_associations(const uint8_t *raw, size_t length,
     for (size_t at = 0; at < length && array->length < GADGET_MAX_INTERFACES; at += raw[at])
         if (raw[at + 1] == DT_INTERFACE_ASSOCIATION)
             memcpy(&list[array->length++], raw + at, sizeof *list);
-    array->associations = list;
-    *result = array;
+    array->list = list;
+    *result = (void *) array;
     return LIBUSB_SUCCESS;
 }
 
@@ -130,9 +131,10 @@ int LIBUSB_CALL libusb_get_active_interface_association_descriptors(
 void LIBUSB_CALL libusb_free_interface_association_descriptors(
     struct libusb_interface_association_descriptor_array *array)
 {
-    if (array)
-        free((void *) array->associations);
-    free(array);
+    struct interface_associations *associations = (void *) array;
+    if (associations)
+        free(associations->list);
+    free(associations);
 }
 
 /* --- Descriptors that no gadget has --------------------------------------------------------------

@@ -179,7 +179,8 @@ static void stream_iso(libusb_device_handle *handle, int setting, int packets, u
 }
 
 /* Newer than some headers. */
-struct libusb_interface_association_descriptor_array {
+struct libusb_interface_association_descriptor_array;
+struct association_array {
     const guint8 (*list)[8];
     int length;
 };
@@ -193,8 +194,9 @@ static void check_association(libusb_device *device)
     const guint8 expected[8] = {8, 0x0b, 0, 2, LIBUSB_CLASS_VIDEO, 3, 0, 2};
     struct libusb_interface_association_descriptor_array *array;
     g_assert_cmpint(libusb_get_active_interface_association_descriptors(device, &array), ==, 0);
-    g_assert_cmpint(array->length, ==, 1);
-    g_assert_cmpmem(array->list[0], 8, expected, 8);
+    const struct association_array *associations = (const void *) array;
+    g_assert_cmpint(associations->length, ==, 1);
+    g_assert_cmpmem(associations->list[0], 8, expected, 8);
     libusb_free_interface_association_descriptors(array);
 }
 
