@@ -21,6 +21,7 @@ enum {
     BOOTLOADER = 0xa008,
     APPLICATION = 0xa009,
     HIGH_KEYBOARD = 0xa00a,
+    TWIN = 0xa00b,
 };
 
 static libusb_context *context;
@@ -291,6 +292,33 @@ static void test_remote_wakeup(void)
     libusb_close(handle);
 }
 
+/* Two sticks that only their serial numbers tell apart, among many devices. */
+static void test_twins(void)
+{
+    libusb_device **list;
+    g_autoptr(GPtrArray) serials = g_ptr_array_new_with_free_func(g_free);
+    gssize count = libusb_get_device_list(context, &list);
+    g_assert_cmpint(count, >=, 8);
+    for (gssize i = 0; i < count; i++) {
+        struct libusb_device_descriptor descriptor;
+        libusb_device_handle *handle;
+        guint8 text[255];
+        g_assert_cmpint(libusb_get_device_descriptor(list[i], &descriptor), ==, 0);
+        if (descriptor.idProduct != TWIN)
+            continue;
+        g_assert_cmpint(libusb_open(list[i], &handle), ==, 0);
+        g_assert_cmpint(
+            libusb_get_string_descriptor_ascii(handle, descriptor.iSerialNumber, text, sizeof text),
+            >, 0);
+        g_ptr_array_add(serials, g_strdup((char *) text));
+        libusb_close(handle);
+    }
+    libusb_free_device_list(list, 1);
+    g_assert_cmpuint(serials->len, ==, 2);
+    g_assert_cmpstr(serials->pdata[0], ==, "left");
+    g_assert_cmpstr(serials->pdata[1], ==, "right");
+}
+
 /* --- Boot loader ---------------------------------------------------------------------------------
  */
 
@@ -354,8 +382,9 @@ int main(int argc, char **argv)
         "vendor,id=1209:a006,configurations=2;"
         "vendor,id=1209:a007,speed=high,configurations=2,"
         "stall-descriptors=string+qualifier+bos+configuration;"
-        "bootloader,id=1209:a008,becomes=1209:a009;keyboard,id=1209:a00a,speed=high",
-        image);
+        "bootloader,id=1209:a008,becomes=1209:a009;keyboard,id=1209:a00a,speed=high;"
+        "storage,id=1209:a00b,serial=left,image=%s;storage,id=1209:a00b,serial=right,image=%s",
+        image, image, image);
     test_gadgets_init(gadgets);
     g_assert_cmpint(libusb_init(&context), ==, 0);
     g_test_add_func("/gadgets/oddities/super-speed", test_super_speed);
@@ -367,6 +396,7 @@ int main(int argc, char **argv)
     g_test_add_func("/gadgets/oddities/two-configurations", test_two_configurations);
     g_test_add_func("/gadgets/oddities/stalled-descriptors", test_stalled_descriptors);
     g_test_add_func("/gadgets/oddities/remote-wakeup", test_remote_wakeup);
+    g_test_add_func("/gadgets/oddities/twins", test_twins);
     g_test_add_func("/gadgets/oddities/bootloader", test_bootloader);
     int status = test_gadgets_run();
     libusb_exit(context);
