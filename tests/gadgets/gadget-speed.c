@@ -108,7 +108,8 @@ static size_t convert_endpoint(uint8_t *endpoint, uint8_t *companion, enum libus
 /* --- Configurations ------------------------------------------------------------------------------
  */
 
-/* [UAS] 5.2.3.6: the status and data pipes, not the command pipe, have streams. */
+/* A pipe usage descriptor ([UAS] 5.2) follows: status and data pipes, not the command pipe, have
+ * streams. */
 static bool has_streams(const struct gadget_blob *blob, size_t next)
 {
     const uint8_t *descriptor = blob->data + next;

@@ -185,7 +185,7 @@ static void serial_stats(struct gadget *gadget, char *text, size_t size)
              (unsigned long long) (serial->latency / GADGET_US_PER_MS));
 }
 
-/* An FT232R; with speed=high an FT232H would be of another id, so this is one all the same. */
+/* An FT232R. With speed=high it has the packets of its faster relatives. */
 const struct gadget_ops serial_gadget = {
     .kind = "serial",
     .vendor_id = 0x0403,
