@@ -95,27 +95,25 @@ static void check_packets(struct stream *stream, struct test_transfer *test)
     }
 }
 
-/* Keeps the ring full until so many packets have come, and says how long it took in microseconds.
- */
+/* So many packets through a full ring; says how long they took in microseconds. */
 static gint64 run_stream(struct fixture *f, struct stream *stream, guint8 endpoint, int packets,
                          unsigned length, guint64 total)
 {
     gint64 began = g_get_monotonic_time();
-    for (gsize i = 0; i < stream->depth; i++)
+    guint64 queued = 0;
+    for (gsize i = 0; i < stream->depth; i++, queued += (guint64) packets)
         submit(stream->ring[i] = test_iso_transfer_new(f->handle, endpoint, packets, length));
     for (gsize i = 0; stream->packets < total; i = (i + 1) % stream->depth) {
         expect(f, stream->ring[i], LIBUSB_TRANSFER_COMPLETED);
         check_packets(stream, stream->ring[i]);
-        submit(stream->ring[i]);
+        if (queued < total) {
+            submit(stream->ring[i]);
+            queued += (guint64) packets;
+        }
     }
-    gint64 took = g_get_monotonic_time() - began;
     for (gsize i = 0; i < stream->depth; i++)
-        libusb_cancel_transfer(stream->ring[i]->transfer);
-    for (gsize i = 0; i < stream->depth; i++) {
-        test_transfer_wait(f->context, stream->ring[i]);
         test_transfer_free(stream->ring[i]);
-    }
-    return took;
+    return g_get_monotonic_time() - began;
 }
 
 /* The bus is never faster than its clock, and what a late program loses is counted. */
@@ -127,7 +125,7 @@ static void test_source_keeps_time(struct fixture *f, gconstpointer unused)
     g_assert_cmpuint(stream.packets, ==, 400);
     g_assert_cmpint(took, >=, 399 * 1000);
     g_assert_cmpuint(stream.gaps, ==, test_gadgets_stat(1, "ep81.missed"));
-    g_assert_cmpuint(test_gadgets_stat(1, "ep81.packets"), >=, 400);
+    g_assert_cmpuint(test_gadgets_stat(1, "ep81.packets"), ==, 400);
 }
 
 static void test_high_bandwidth(struct fixture *f, gconstpointer unused)
