@@ -4,6 +4,7 @@
 #include "camera-gadget.h"
 #include "gadget-test.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define TIMEOUT 2000
@@ -158,6 +159,13 @@ static void negotiate(libusb_device_handle *handle, guint32 payload)
                         ==, sizeof probe);
 }
 
+static bool ends_frame(struct libusb_transfer *transfer, int packet)
+{
+    const guint8 *data = libusb_get_iso_packet_buffer_simple(transfer, (unsigned) packet);
+    return transfer->iso_packet_desc[packet].actual_length > CAMERA_HEADER_LENGTH &&
+           (data[1] & CAMERA_HEADER_EOF) != 0;
+}
+
 /* One transfer from the start of the setting on, which is less than a frame late. */
 static void stream_iso(libusb_device_handle *handle, int setting, int packets, unsigned size)
 {
@@ -166,10 +174,8 @@ static void stream_iso(libusb_device_handle *handle, int setting, int packets, u
     g_assert_cmpint(libusb_set_interface_alt_setting(handle, CAMERA_INTERFACE, setting), ==, 0);
     run(test);
     int i = 0;
-    while (
-        !(test->transfer->iso_packet_desc[i].actual_length > CAMERA_HEADER_LENGTH &&
-          libusb_get_iso_packet_buffer_simple(test->transfer, (unsigned) i)[1] & CAMERA_HEADER_EOF))
-        i++; /* the rest of the frame in which it began */
+    while (!ends_frame(test->transfer, i)) /* the rest of the frame in which it began */
+        g_assert_cmpint(++i, <, packets);
     for (i++; i < packets; i++)
         take_payload(picture, libusb_get_iso_packet_buffer_simple(test->transfer, (unsigned) i),
                      test->transfer->iso_packet_desc[i].actual_length);
