@@ -141,16 +141,22 @@ void bus_unplug(struct gadget *gadget)
 
 /* The operating system restores the configuration after a reset, and the alternate settings with
  * it. */
-void bus_reset(struct gadget *gadget)
+bool bus_reset(struct gadget *gadget)
 {
     for (unsigned i = 0; i < GADGET_ENDPOINTS; i++)
         bus_complete_all(&gadget->endpoints[i], LIBUSB_TRANSFER_CANCELLED);
+    if (gadget->ops->replaced && gadget->ops->replaced(gadget)) {
+        bus_unplug(gadget);
+        bus_plug(gadget);
+        return false;
+    }
     uint8_t alternate[GADGET_MAX_INTERFACES];
     memcpy(alternate, gadget->alternate, sizeof alternate);
     gadget_set_configuration(gadget, gadget->configuration);
     for (uint8_t i = 0; i < GADGET_MAX_INTERFACES; i++)
         if (alternate[i] != 0)
             gadget_set_alternate(gadget, i, alternate[i]);
+    return true;
 }
 
 /* --- Moving data ---------------------------------------------------------------------------------
@@ -424,8 +430,11 @@ static void *clock_thread(void *unused)
         }
         clock_due = GADGET_NO_TIMEOUT;
         for (unsigned i = 0; i < gadget_count; i++) {
-            if (gadgets[i]->wake_at <= now)
+            if (gadgets[i]->wake_at <= now) {
                 gadgets[i]->wake_at = GADGET_NO_TIMEOUT;
+                if (gadgets[i]->ops->woken)
+                    gadgets[i]->ops->woken(gadgets[i]);
+            }
             expire(gadgets[i], now);
             bus_run(gadgets[i]);
         }

@@ -30,7 +30,8 @@ bool bus_add(struct gadget *gadget);
 void bus_plug(struct gadget *gadget);
 /* Every transfer in flight completes with LIBUSB_TRANSFER_NO_DEVICE. */
 void bus_unplug(struct gadget *gadget);
-void bus_reset(struct gadget *gadget);
+/* False when another device came of it, which has left and arrived as such. */
+bool bus_reset(struct gadget *gadget);
 
 struct gadget_endpoint *bus_endpoint(struct gadget *gadget, uint8_t address);
 /* Serves what can be served now: after a submit, and after anything that may have ended a NAK. */
@@ -52,8 +53,13 @@ bool iso_serve(struct gadget *gadget, struct gadget_endpoint *endpoint, struct t
 /* Moves the packets whose time has passed, before a transfer is ended for another reason. */
 void iso_settle(struct gadget *gadget, struct gadget_endpoint *endpoint, struct transfer *transfer);
 
+/* gadget-speed.c: false when the gadget has endpoints that this speed knows not. */
+bool gadget_set_speed(struct gadget *gadget, enum libusb_speed speed);
+
 /* gadget-requests.c: chapter 9 */
 const uint8_t *gadget_configuration(const struct gadget *gadget, unsigned index, size_t *length);
+/* How many configurations the operating system could read. */
+uint8_t gadget_configurations_readable(const struct gadget *gadget);
 bool gadget_set_configuration(struct gadget *gadget, uint8_t value);
 bool gadget_set_alternate(struct gadget *gadget, uint8_t interface, uint8_t alternate);
 bool gadget_has_interface(const struct gadget *gadget, uint8_t interface);

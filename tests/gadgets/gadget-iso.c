@@ -16,7 +16,10 @@ void iso_open(struct gadget *gadget, struct gadget_endpoint *endpoint, const uin
 {
     uint64_t unit = gadget->speed >= LIBUSB_SPEED_HIGH ? MICROFRAME : GADGET_US_PER_MS;
     unsigned transactions = 1 + (descriptor[5] >> 3 & 3);
-    endpoint->interval_bytes = (uint16_t) (endpoint->packet_size * transactions);
+    const uint8_t *companion = descriptor + descriptor[0];
+    endpoint->interval_bytes = gadget->speed >= LIBUSB_SPEED_SUPER
+                                   ? (uint16_t) (companion[4] | companion[5] << 8)
+                                   : (uint16_t) (endpoint->packet_size * transactions);
     endpoint->interval = unit << (descriptor[6] - 1);
     endpoint->opened_at = gadget_now();
     endpoint->next_interval = 0;

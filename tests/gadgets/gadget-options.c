@@ -14,8 +14,9 @@
 
 #define OPTIONS_MAX 16
 
-static const struct gadget_ops *const kinds[] = {&storage_gadget, &keyboard_gadget, &vendor_gadget,
-                                                 &isochronous_gadget};
+static const struct gadget_ops *const kinds[] = {
+    &storage_gadget,    &keyboard_gadget, &vendor_gadget, &isochronous_gadget, &serial_gadget,
+    &bootloader_gadget, &audio_gadget,    &camera_gadget, &composite_gadget};
 
 struct gadget_options {
     char *kind;
@@ -138,15 +139,16 @@ static void options_clear(struct gadget_options *options)
 /* --- Making gadgets ------------------------------------------------------------------------------
  */
 
-static bool read_id(struct gadget_options *options, uint16_t *vendor_id, uint16_t *product_id)
+bool gadget_options_id(struct gadget_options *options, const char *key, uint16_t *vendor_id,
+                       uint16_t *product_id)
 {
-    const char *text = gadget_options_string(options, "id", NULL);
+    const char *text = gadget_options_string(options, key, NULL);
     unsigned vendor = *vendor_id, product = *product_id;
     int used = 0;
     if (!text)
         return true;
     if (sscanf(text, "%4x:%4x%n", &vendor, &product, &used) != 2 || text[used]) {
-        gadget_options_fail(options, "id=%s is not vvvv:pppp in hexadecimal", text);
+        gadget_options_fail(options, "%s=%s is not vvvv:pppp in hexadecimal", key, text);
         return false;
     }
     *vendor_id = (uint16_t) vendor;
@@ -157,6 +159,7 @@ static bool read_id(struct gadget_options *options, uint16_t *vendor_id, uint16_
 static void make_device_descriptor(struct gadget *gadget, uint16_t vendor_id, uint16_t product_id)
 {
     const struct gadget_ops *ops = gadget->ops;
+    uint16_t bcd_device = ops->bcd_device ? ops->bcd_device : 0x0100;
     uint8_t configurations = 0;
     size_t length;
     while (gadget_configuration(gadget, configurations, &length))
@@ -167,15 +170,15 @@ static void make_device_descriptor(struct gadget *gadget, uint16_t vendor_id, ui
         (uint8_t) gadget->bcd_usb,
         (uint8_t) (gadget->bcd_usb >> 8),
         ops->device_class,
-        0,
-        0,
+        ops->device_subclass,
+        ops->device_protocol,
         gadget->max_packet_size0,
         (uint8_t) vendor_id,
         (uint8_t) (vendor_id >> 8),
         (uint8_t) product_id,
         (uint8_t) (product_id >> 8),
-        0x00,
-        0x01,
+        (uint8_t) bcd_device,
+        (uint8_t) (bcd_device >> 8),
         GADGET_MANUFACTURER,
         GADGET_PRODUCT,
         gadget->strings[GADGET_SERIAL] ? GADGET_SERIAL : 0,
@@ -204,19 +207,63 @@ static bool all_used(struct gadget_options *options)
     return true;
 }
 
+static bool set_speed(struct gadget *gadget, struct gadget_options *options)
+{
+    static const char *const names[] = {[LIBUSB_SPEED_LOW] = "low",
+                                        [LIBUSB_SPEED_FULL] = "full",
+                                        [LIBUSB_SPEED_HIGH] = "high",
+                                        [LIBUSB_SPEED_SUPER] = "super"};
+    const char *wanted = gadget_options_string(options, "speed", names[gadget->speed]);
+    for (unsigned i = LIBUSB_SPEED_LOW; i <= LIBUSB_SPEED_SUPER; i++)
+        if (strcmp(names[i], wanted) == 0 && (!gadget->ops->one_speed || i == gadget->speed) &&
+            gadget_set_speed(gadget, (enum libusb_speed) i))
+            return true;
+    gadget_options_fail(options, "this kind has no speed=%s", wanted);
+    return false;
+}
+
+/* "string+bos": types of descriptors that the device does not answer for. */
+static bool read_stalled(struct gadget *gadget, struct gadget_options *options)
+{
+    static const struct {
+        const char *name;
+        unsigned type;
+    } types[] = {{"configuration", LIBUSB_DT_CONFIG},
+                 {"string", LIBUSB_DT_STRING},
+                 {"qualifier", 6},
+                 {"bos", LIBUSB_DT_BOS}};
+    const char *text = gadget_options_string(options, "stall-descriptors", "");
+    while (*text) {
+        size_t length = strcspn(text, "+"), i = 0;
+        const size_t count = sizeof types / sizeof types[0];
+        while (i < count &&
+               (strlen(types[i].name) != length || memcmp(types[i].name, text, length) != 0))
+            i++;
+        if (i == count) {
+            gadget_options_fail(options, "stall-descriptors takes configuration, string, "
+                                         "qualifier and bos, joined by +");
+            return false;
+        }
+        gadget->stalled_descriptors |= 1u << types[i].type;
+        text += length + (text[length] == '+');
+    }
+    return true;
+}
+
 static bool set_up(struct gadget *gadget, struct gadget_options *options, bool *plugged)
 {
     uint16_t vendor_id = gadget->ops->vendor_id, product_id = gadget->ops->product_id;
     unsigned long delay = 0, plug = 1;
     read_strings(gadget, options);
-    if (!read_id(options, &vendor_id, &product_id) ||
+    if (!gadget_options_id(options, "id", &vendor_id, &product_id) ||
         !gadget_options_number(options, "delay-ms", 60000, &delay) ||
         !gadget_options_number(options, "plugged", 1, &plug))
         return false;
     for (unsigned i = 1; i < GADGET_ENDPOINTS; i++)
         gadget->endpoints[i].delay = delay * GADGET_US_PER_MS;
     *plugged = plug;
-    if (!gadget->ops->create(gadget, options) || options->failed || !all_used(options))
+    if (!gadget->ops->create(gadget, options) || !set_speed(gadget, options) ||
+        !read_stalled(gadget, options) || options->failed || !all_used(options))
         return false;
     make_device_descriptor(gadget, vendor_id, product_id);
     return true;

@@ -6,6 +6,10 @@
 
 #define DT_DEVICE_QUALIFIER 6
 #define FEATURE_HALT        0
+#define FEATURE_WAKEUP      1
+#define FEATURE_U1          48 /* [USB 3.2] 9.4.9 */
+#define FEATURE_U2          49
+#define ATTRIBUTE_WAKEUP    0x20
 #define LANGUAGE_US         0x0409
 
 const uint8_t *gadget_configuration(const struct gadget *gadget, unsigned index, size_t *length)
@@ -14,6 +18,15 @@ const uint8_t *gadget_configuration(const struct gadget *gadget, unsigned index,
         return NULL;
     *length = gadget->configurations[index].length;
     return gadget->configurations[index].data;
+}
+
+/* Linux keeps what it could read, and says that there are no more. */
+uint8_t gadget_configurations_readable(const struct gadget *gadget)
+{
+    size_t length;
+    if (gadget->stalled_descriptors >> LIBUSB_DT_CONFIG & 1)
+        return 1;
+    return gadget_configuration(gadget, 1, &length) ? 2 : 1;
 }
 
 static const uint8_t *active_configuration(const struct gadget *gadget, size_t *length)
@@ -87,6 +100,7 @@ bool gadget_set_configuration(struct gadget *gadget, uint8_t value)
     uint8_t before = gadget->configuration;
     size_t length;
     gadget->configuration = value;
+    gadget->remote_wakeup = false;
     if (value != 0 && !active_configuration(gadget, &length)) {
         gadget->configuration = before;
         return false;
@@ -184,13 +198,21 @@ static enum gadget_reply get_descriptor(struct gadget *gadget,
     uint8_t index = (uint8_t) setup->wValue;
     size_t size;
     const uint8_t *configuration;
-    switch (setup->wValue >> 8) {
+    unsigned type = setup->wValue >> 8;
+    /* Any but the first configuration: without that one no device works. */
+    if (type < 32 && (gadget->stalled_descriptors >> type & 1) != 0 &&
+        (type != LIBUSB_DT_CONFIG || index > 0))
+        return GADGET_STALL;
+    switch (type) {
     case LIBUSB_DT_DEVICE:
         return answer(data, length, gadget->device_descriptor, LIBUSB_DT_DEVICE_SIZE);
     case LIBUSB_DT_CONFIG:
         configuration = gadget_configuration(gadget, index, &size);
         return configuration ? answer(data, length, configuration, size) : GADGET_STALL;
     case LIBUSB_DT_STRING: return string_descriptor(gadget, index, data, length);
+    case LIBUSB_DT_BOS:
+        return gadget->bos.data ? answer(data, length, gadget->bos.data, gadget->bos.length)
+                                : GADGET_STALL;
     case DT_DEVICE_QUALIFIER: return qualifier_descriptor(gadget, data, length);
     default: return GADGET_STALL;
     }
@@ -199,7 +221,9 @@ static enum gadget_reply get_descriptor(struct gadget *gadget,
 static enum gadget_reply get_status(struct gadget *gadget, const struct libusb_control_setup *setup,
                                     uint8_t *data, size_t *length)
 {
-    uint8_t status[2] = {0, 0};
+    uint8_t status[2] = {gadget->remote_wakeup ? 0x02 : 0, 0};
+    if ((setup->bmRequestType & 0x1f) != LIBUSB_RECIPIENT_DEVICE)
+        status[0] = 0;
     if ((setup->bmRequestType & 0x1f) == LIBUSB_RECIPIENT_ENDPOINT) {
         struct gadget_endpoint *endpoint = bus_endpoint(gadget, (uint8_t) setup->wIndex);
         if (!endpoint->present)
@@ -209,12 +233,26 @@ static enum gadget_reply get_status(struct gadget *gadget, const struct libusb_c
     return answer(data, length, status, sizeof status);
 }
 
+static enum gadget_reply change_device_feature(struct gadget *gadget, uint16_t feature, bool set)
+{
+    size_t length;
+    const uint8_t *configuration = active_configuration(gadget, &length);
+    if (feature == FEATURE_WAKEUP && configuration && (configuration[7] & ATTRIBUTE_WAKEUP)) {
+        gadget->remote_wakeup = set;
+        return GADGET_DONE;
+    }
+    bool power = feature == FEATURE_U1 || feature == FEATURE_U2;
+    return power && gadget->speed >= LIBUSB_SPEED_SUPER ? GADGET_DONE : GADGET_STALL;
+}
+
 static enum gadget_reply change_feature(struct gadget *gadget,
                                         const struct libusb_control_setup *setup, bool set)
 {
     struct gadget_endpoint *endpoint = bus_endpoint(gadget, (uint8_t) setup->wIndex);
+    if ((setup->bmRequestType & 0x1f) == LIBUSB_RECIPIENT_DEVICE)
+        return change_device_feature(gadget, setup->wValue, set);
     if ((setup->bmRequestType & 0x1f) != LIBUSB_RECIPIENT_ENDPOINT)
-        return GADGET_STALL; /* neither remote wake-up nor test modes */
+        return GADGET_STALL;
     if (setup->wValue != FEATURE_HALT || !endpoint->present)
         return GADGET_STALL;
     endpoint->halted = set && endpoint->address != 0;
@@ -241,6 +279,9 @@ static enum gadget_reply standard_request(struct gadget *gadget,
         return answer(data, length, &gadget->alternate[interface], 1);
     case LIBUSB_REQUEST_SET_INTERFACE:
         return gadget_set_alternate(gadget, interface, value) ? GADGET_DONE : GADGET_STALL;
+    case LIBUSB_REQUEST_SET_SEL:
+    case LIBUSB_SET_ISOCH_DELAY:
+        return gadget->speed >= LIBUSB_SPEED_SUPER ? GADGET_DONE : GADGET_STALL;
     default: return GADGET_STALL;
     }
 }

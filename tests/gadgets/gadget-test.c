@@ -133,6 +133,19 @@ struct test_transfer *test_transfer_new(libusb_device_handle *handle, guint8 end
     return test;
 }
 
+struct test_transfer *test_iso_transfer_new(libusb_device_handle *handle, guint8 endpoint,
+                                            int packets, unsigned packet_length)
+{
+    struct test_transfer *test = g_new0(struct test_transfer, 1);
+    int length = packets * (int) packet_length;
+    test->buffer = g_malloc0((gsize) length);
+    test->transfer = libusb_alloc_transfer(packets);
+    libusb_fill_iso_transfer(test->transfer, handle, endpoint, test->buffer, length, packets,
+                             completed, test, 0);
+    libusb_set_iso_packet_lengths(test->transfer, packet_length);
+    return test;
+}
+
 void test_transfer_free(struct test_transfer *test)
 {
     libusb_free_transfer(test->transfer);

@@ -35,5 +35,8 @@ struct test_transfer {
 };
 struct test_transfer *test_transfer_new(libusb_device_handle *handle, guint8 endpoint, guint8 type,
                                         gsize length, unsigned timeout);
+/* Isochronous: packets of one length. */
+struct test_transfer *test_iso_transfer_new(libusb_device_handle *handle, guint8 endpoint,
+                                            int packets, unsigned packet_length);
 void test_transfer_free(struct test_transfer *transfer);
 void test_transfer_wait(libusb_context *context, struct test_transfer *transfer);

@@ -53,14 +53,20 @@ struct gadget_ops {
     enum libusb_speed speed;
     bool kernel_driver; /* the client's operating system has a driver that takes it */
     uint8_t max_packet_size0;
-    uint8_t device_class;
-    uint16_t bcd_usb;
+    uint8_t device_class, device_subclass, device_protocol;
+    uint16_t bcd_usb, bcd_device; /* bcd_device 0: 1.00 */
+    bool one_speed;               /* there is no option to change it */
     struct gadget_blob configurations[GADGET_MAX_CONFIGURATIONS];
 
     /* Reads its options and makes gadget.state. On failure says why in gadget_options_fail(). */
     bool (*create)(struct gadget *gadget, struct gadget_options *options);
     /* Bus reset, new configuration, or plugged in: back to the state after power-on. */
     void (*reset)(struct gadget *gadget);
+    /* The bus was reset: true if another device came of it, in which case the ids and tables are
+     * changed already. May be NULL. */
+    bool (*replaced)(struct gadget *gadget);
+    /* gadget.wake_at has come, before the endpoints are asked again. May be NULL. */
+    void (*woken)(struct gadget *gadget);
     /* Class, vendor and interface requests that the bus does not answer itself. Data is wLength
      * bytes (OUT) or room for as many (IN); *length is what was moved. NULL: all are stalled. */
     enum gadget_reply (*control)(struct gadget *gadget, const struct libusb_control_setup *setup,
@@ -127,6 +133,9 @@ struct gadget {
     uint8_t max_packet_size0;
     uint16_t bcd_usb;
     struct gadget_blob configurations[GADGET_MAX_CONFIGURATIONS];
+    struct gadget_blob bos;
+    unsigned stalled_descriptors; /* bit n: requests for descriptors of type n are stalled */
+    bool remote_wakeup;
 
     uint8_t device_descriptor[LIBUSB_DT_DEVICE_SIZE];
     char *strings[GADGET_STRINGS];
@@ -142,14 +151,21 @@ struct gadget {
     void *state;
 };
 
+/* Packet size of bulk endpoints. */
+uint16_t gadget_bulk_packet(enum libusb_speed speed);
+
 extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget,
-    isochronous_gadget;
+    isochronous_gadget, serial_gadget, bootloader_gadget, audio_gadget, camera_gadget,
+    composite_gadget;
 
 /* Options of one gadget ("key=value,…"). A key that nobody asks for is an error. */
 const char *gadget_options_string(struct gadget_options *options, const char *key,
                                   const char *fallback);
 bool gadget_options_number(struct gadget_options *options, const char *key, unsigned long max,
                            unsigned long *value);
+/* "vvvv:pppp", hexadecimal. */
+bool gadget_options_id(struct gadget_options *options, const char *key, uint16_t *vendor_id,
+                       uint16_t *product_id);
 void gadget_options_fail(struct gadget_options *options, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Reads RDPUSB_GADGETS and adds its gadgets to the bus; false after a message to standard error. */

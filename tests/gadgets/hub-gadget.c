@@ -6,6 +6,7 @@
 #define PORT_CONNECTION 0x0001
 #define PORT_ENABLE     0x0002
 #define PORT_POWER      0x0100
+#define PORT_SUPER      0x0203 /* [USB 3.2] 10.16.2.6.1: connected, enabled, powered, in U0 */
 #define PORT_LOW_SPEED  0x0200
 #define PORT_HIGH_SPEED 0x0400
 
@@ -35,6 +36,8 @@ static uint16_t port_status(unsigned port)
     const struct gadget *gadget = port > 0 ? bus_gadget(port) : NULL;
     if (!gadget || !gadget->plugged)
         return PORT_POWER;
+    if (gadget->speed >= LIBUSB_SPEED_SUPER)
+        return PORT_SUPER;
     uint16_t status = PORT_POWER | PORT_ENABLE | PORT_CONNECTION;
     if (gadget->speed == LIBUSB_SPEED_LOW)
         status |= PORT_LOW_SPEED;

@@ -23,21 +23,20 @@ struct isochronous {
 #define ENDPOINT(address, size, interval) \
     7, LIBUSB_DT_ENDPOINT, address, LIBUSB_TRANSFER_TYPE_ISOCHRONOUS | 0x04, \
     (size) & 0xff, (size) >> 8, interval
-#define CONFIGURATION(ms, fast) \
-    9, LIBUSB_DT_CONFIG, 73, 0, 1, 1, 0, 0x80, 50, \
-    SETTING(ISOCHRONOUS_IDLE, 0), \
-    SETTING(ISOCHRONOUS_BOTH, 2), \
-    ENDPOINT(ISOCHRONOUS_SOURCE, ISOCHRONOUS_PACKET, ms), \
-    ENDPOINT(ISOCHRONOUS_SINK, ISOCHRONOUS_PACKET, ms), \
-    SETTING(ISOCHRONOUS_FAST, 1), \
-    ENDPOINT(ISOCHRONOUS_SOURCE, fast, 1), \
-    SETTING(ISOCHRONOUS_UNEVEN, 1), \
-    ENDPOINT(ISOCHRONOUS_SINK, ISOCHRONOUS_PACKET, ms)
 
-static const uint8_t high_configuration[] = {CONFIGURATION(4, 2 << 11 | 1024)};
-static const uint8_t full_configuration[] = {CONFIGURATION(1, ISOCHRONOUS_FAST_PACKET_FULL)};
+static const uint8_t configuration[] = {
+    9, LIBUSB_DT_CONFIG, 73, 0, 1, 1, 0, 0x80, 50,
+    SETTING(ISOCHRONOUS_IDLE, 0),
+    SETTING(ISOCHRONOUS_BOTH, 2),
+    ENDPOINT(ISOCHRONOUS_SOURCE, ISOCHRONOUS_PACKET, 4),
+    ENDPOINT(ISOCHRONOUS_SINK, ISOCHRONOUS_PACKET, 4),
+    SETTING(ISOCHRONOUS_FAST, 1),
+    ENDPOINT(ISOCHRONOUS_SOURCE, 2 << 11 | 1024, 1),
+    SETTING(ISOCHRONOUS_UNEVEN, 1),
+    ENDPOINT(ISOCHRONOUS_SINK, ISOCHRONOUS_PACKET, 4),
+};
 /* clang-format on */
-_Static_assert(sizeof high_configuration == 73, "wTotalLength");
+_Static_assert(sizeof configuration == 73, "wTotalLength");
 
 /* --- Packets -------------------------------------------------------------------------------------
  */
@@ -81,16 +80,6 @@ static void isochronous_iso_out(struct gadget *gadget, uint8_t endpoint, uint64_
 
 static bool isochronous_create(struct gadget *gadget, struct gadget_options *options)
 {
-    const char *speed = gadget_options_string(options, "speed", "high");
-    if (strcmp(speed, "full") != 0 && strcmp(speed, "high") != 0) {
-        gadget_options_fail(options, "speed=%s is neither full nor high", speed);
-        return false;
-    }
-    if (strcmp(speed, "full") == 0) {
-        gadget->speed = LIBUSB_SPEED_FULL;
-        gadget->configurations[0] =
-            (struct gadget_blob){full_configuration, sizeof full_configuration};
-    }
     gadget->state = calloc(1, sizeof(struct isochronous));
     return gadget->state != NULL;
 }
@@ -127,7 +116,7 @@ const struct gadget_ops isochronous_gadget = {
     .speed = LIBUSB_SPEED_HIGH,
     .max_packet_size0 = 64,
     .bcd_usb = 0x0200,
-    .configurations = {{high_configuration, sizeof high_configuration}},
+    .configurations = {{configuration, sizeof configuration}},
     .create = isochronous_create,
     .reset = isochronous_reset,
     .iso_in = isochronous_iso_in,

@@ -3,6 +3,8 @@
  * A keyboard of the HID boot protocol ([HID 1.11] appendix B.1, US layout) that types a text:
  * `text=` when it is first polled, or later by the command "type N TEXT".
  */
+#include "keyboard-gadget.h"
+
 #include "gadget.h"
 
 #include <stdio.h>
@@ -54,10 +56,11 @@ static const uint8_t report_descriptor[] = {
 static const uint8_t configuration[] = {
     9, LIBUSB_DT_CONFIG, 34, 0, 1, 1, 0, 0xa0, 50,
     9, LIBUSB_DT_INTERFACE, 0, 0, 1, LIBUSB_CLASS_HID, 1, 1, 0,
-    9, DT_HID, 0x11, 0x01, 0, 1, DT_REPORT, sizeof report_descriptor, 0,
+    KEYBOARD_HID_DESCRIPTOR,
     7, LIBUSB_DT_ENDPOINT, INTERRUPT_IN, LIBUSB_TRANSFER_TYPE_INTERRUPT, REPORT_LENGTH, 0, 10,
 };
 /* clang-format on */
+_Static_assert(sizeof report_descriptor == KEYBOARD_REPORT_DESCRIPTOR_LENGTH, "its length");
 
 /* --- Keys ([HUT] chapter 10) ---------------------------------------------------------------------
  */

@@ -195,8 +195,11 @@ int LIBUSB_CALL libusb_get_config_descriptor(libusb_device *device, uint8_t inde
                                              struct libusb_config_descriptor **result)
 {
     size_t length;
+    bus_lock(); /* a device that is replaced by another changes its tables */
     const uint8_t *raw = gadget_configuration(device->gadget, index, &length);
-    if (!raw)
+    bool readable = raw && index < gadget_configurations_readable(device->gadget);
+    bus_unlock();
+    if (!readable)
         return LIBUSB_ERROR_NOT_FOUND;
     *result = parse_configuration(raw, length);
     return *result ? LIBUSB_SUCCESS : LIBUSB_ERROR_NO_MEM;
@@ -238,6 +241,18 @@ find_endpoint(const struct libusb_config_descriptor *configuration, unsigned cha
     return NULL;
 }
 
+int endpoint_iso_size(enum libusb_speed speed, const struct libusb_endpoint_descriptor *endpoint)
+{
+    if (speed < LIBUSB_SPEED_SUPER)
+        return (endpoint->wMaxPacketSize & 0x7ff) * (1 + (endpoint->wMaxPacketSize >> 11 & 3));
+    struct libusb_ss_endpoint_companion_descriptor *companion;
+    int status = libusb_get_ss_endpoint_companion_descriptor(NULL, endpoint, &companion);
+    if (status == LIBUSB_SUCCESS)
+        status = companion->wBytesPerInterval;
+    libusb_free_ss_endpoint_companion_descriptor(companion);
+    return status;
+}
+
 /* Like libusb: of the first alternate setting that has the endpoint. */
 static int packet_size(libusb_device *device, unsigned char address, bool iso)
 {
@@ -251,7 +266,7 @@ static int packet_size(libusb_device *device, unsigned char address, bool iso)
     else if (!iso)
         status = endpoint->wMaxPacketSize;
     else
-        status = (endpoint->wMaxPacketSize & 0x7ff) * (1 + (endpoint->wMaxPacketSize >> 11 & 3));
+        status = endpoint_iso_size(device->gadget->speed, endpoint);
     libusb_free_config_descriptor(configuration);
     return status;
 }
@@ -290,78 +305,4 @@ int LIBUSB_CALL libusb_get_string_descriptor_ascii(libusb_device_handle *handle,
         data[written++] = raw[at + 1] == 0 && raw[at] < 0x80 ? raw[at] : '?';
     data[written] = 0;
     return written;
-}
-
-/* --- USB 2.1 and 3: no gadget has these ----------------------------------------------------------
- */
-
-int LIBUSB_CALL libusb_get_ss_endpoint_companion_descriptor(
-    libusb_context *context, const struct libusb_endpoint_descriptor *endpoint,
-    struct libusb_ss_endpoint_companion_descriptor **result)
-{
-    *result = NULL;
-    return LIBUSB_ERROR_NOT_FOUND;
-}
-
-void LIBUSB_CALL libusb_free_ss_endpoint_companion_descriptor(
-    struct libusb_ss_endpoint_companion_descriptor *descriptor)
-{
-    free(descriptor);
-}
-
-/* Asks the device, which stalls: LIBUSB_ERROR_PIPE. */
-int LIBUSB_CALL libusb_get_bos_descriptor(libusb_device_handle *handle,
-                                          struct libusb_bos_descriptor **result)
-{
-    uint8_t raw[LIBUSB_DT_BOS_SIZE];
-    *result = NULL;
-    int status = libusb_get_descriptor(handle, LIBUSB_DT_BOS, 0, raw, sizeof raw);
-    return status < 0 ? status : LIBUSB_ERROR_IO;
-}
-
-void LIBUSB_CALL libusb_free_bos_descriptor(struct libusb_bos_descriptor *descriptor)
-{
-    free(descriptor);
-}
-
-int LIBUSB_CALL libusb_get_usb_2_0_extension_descriptor(
-    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
-    struct libusb_usb_2_0_extension_descriptor **result)
-{
-    *result = NULL;
-    return LIBUSB_ERROR_NOT_FOUND;
-}
-
-void LIBUSB_CALL
-libusb_free_usb_2_0_extension_descriptor(struct libusb_usb_2_0_extension_descriptor *descriptor)
-{
-    free(descriptor);
-}
-
-int LIBUSB_CALL libusb_get_ss_usb_device_capability_descriptor(
-    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
-    struct libusb_ss_usb_device_capability_descriptor **result)
-{
-    *result = NULL;
-    return LIBUSB_ERROR_NOT_FOUND;
-}
-
-void LIBUSB_CALL libusb_free_ss_usb_device_capability_descriptor(
-    struct libusb_ss_usb_device_capability_descriptor *descriptor)
-{
-    free(descriptor);
-}
-
-int LIBUSB_CALL libusb_get_container_id_descriptor(
-    libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,
-    struct libusb_container_id_descriptor **result)
-{
-    *result = NULL;
-    return LIBUSB_ERROR_NOT_FOUND;
-}
-
-void LIBUSB_CALL
-libusb_free_container_id_descriptor(struct libusb_container_id_descriptor *descriptor)
-{
-    free(descriptor);
 }

@@ -20,6 +20,8 @@ void device_attach(struct libusb_context *context, struct gadget *gadget)
     device->address = gadget->address;
     device->port = (uint8_t) gadget->port;
     memcpy(device->device_descriptor, gadget->device_descriptor, LIBUSB_DT_DEVICE_SIZE);
+    if (gadget_configurations_readable(gadget) < device->device_descriptor[17])
+        device->device_descriptor[17] = gadget_configurations_readable(gadget);
     TAILQ_INSERT_TAIL(&context->devices, device, link);
 }
 
@@ -378,13 +380,15 @@ int LIBUSB_CALL libusb_get_configuration(libusb_device_handle *handle, int *valu
 int LIBUSB_CALL libusb_reset_device(libusb_device_handle *handle)
 {
     bus_lock();
-    bool attached = handle->device->attached;
-    if (attached) {
-        bus_reset(handle->device->gadget);
+    int status = LIBUSB_SUCCESS;
+    if (!handle->device->attached)
+        status = LIBUSB_ERROR_NO_DEVICE;
+    else if (!bus_reset(handle->device->gadget))
+        status = LIBUSB_ERROR_NOT_FOUND; /* it has to be found and opened anew */
+    else
         bus_run(handle->device->gadget);
-    }
     bus_unlock();
-    return attached ? LIBUSB_SUCCESS : LIBUSB_ERROR_NO_DEVICE;
+    return status;
 }
 
 /* --- Kernel drivers ------------------------------------------------------------------------------

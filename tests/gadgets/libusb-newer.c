@@ -6,6 +6,11 @@
  */
 #include "libusb-objects.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#define DT_INTERFACE_ASSOCIATION 0x0b
+
 #pragma GCC visibility push(default)
 struct libusb_init_option;
 struct libusb_interface_association_descriptor_array;
@@ -57,35 +62,83 @@ int LIBUSB_CALL libusb_get_max_alt_packet_size(libusb_device *device, int interf
             &configuration->interface[interface].altsetting[alternate];
         for (int i = 0; i < setting->bNumEndpoints; i++) {
             const struct libusb_endpoint_descriptor *endpoint = &setting->endpoint[i];
-            int packet = endpoint->wMaxPacketSize & 0x7ff;
             if (endpoint->bEndpointAddress == address)
-                size = packet * (1 + (endpoint->wMaxPacketSize >> 11 & 3));
+                size = endpoint_iso_size(device->gadget->speed, endpoint);
         }
     }
     libusb_free_config_descriptor(configuration);
     return size;
 }
 
-/* --- Descriptors that no gadget has --------------------------------------------------------------
+/* --- Interface associations ----------------------------------------------------------------------
  */
+
+struct interface_association { /* the descriptor's bytes */
+    uint8_t length, type, first_interface, interface_count;
+    uint8_t function_class, function_subclass, function_protocol, function;
+};
+
+/* As struct libusb_interface_association_descriptor_array, which a newer header defines. */
+struct interface_associations {
+    struct interface_association *list;
+    int length;
+};
+
+static int get_associations(const uint8_t *raw, size_t length,
+                            struct libusb_interface_association_descriptor_array **result)
+{
+    struct interface_associations *array = calloc(1, sizeof *array);
+    struct interface_association *list = calloc(GADGET_MAX_INTERFACES, sizeof *list);
+    if (!array || !list) {
+        free(array);
+        free(list);
+        return LIBUSB_ERROR_NO_MEM;
+    }
+    for (size_t at = 0; at < length && array->length < GADGET_MAX_INTERFACES; at += raw[at])
+        if (raw[at + 1] == DT_INTERFACE_ASSOCIATION)
+            memcpy(&list[array->length++], raw + at, sizeof *list);
+    array->list = list;
+    *result = (void *) array;
+    return LIBUSB_SUCCESS;
+}
 
 int LIBUSB_CALL libusb_get_interface_association_descriptors(
     libusb_device *device, uint8_t index,
     struct libusb_interface_association_descriptor_array **result)
 {
-    return LIBUSB_ERROR_NOT_FOUND;
+    size_t length;
+    const uint8_t *raw = gadget_configuration(device->gadget, index, &length);
+    return raw ? get_associations(raw, length, result) : LIBUSB_ERROR_NOT_FOUND;
 }
 
 int LIBUSB_CALL libusb_get_active_interface_association_descriptors(
     libusb_device *device, struct libusb_interface_association_descriptor_array **result)
 {
+    struct libusb_config_descriptor *configuration;
+    int status = libusb_get_active_config_descriptor(device, &configuration);
+    if (status != LIBUSB_SUCCESS)
+        return status;
+    uint8_t value = configuration->bConfigurationValue;
+    libusb_free_config_descriptor(configuration);
+    size_t length;
+    const uint8_t *raw;
+    for (unsigned i = 0; (raw = gadget_configuration(device->gadget, i, &length)); i++)
+        if (raw[5] == value)
+            return get_associations(raw, length, result);
     return LIBUSB_ERROR_NOT_FOUND;
 }
 
 void LIBUSB_CALL libusb_free_interface_association_descriptors(
     struct libusb_interface_association_descriptor_array *array)
 {
+    struct interface_associations *associations = (void *) array;
+    if (associations)
+        free(associations->list);
+    free(associations);
 }
+
+/* --- Descriptors that no gadget has --------------------------------------------------------------
+ */
 
 int LIBUSB_CALL libusb_get_platform_descriptor(
     libusb_context *context, struct libusb_bos_dev_capability_descriptor *capability,

@@ -107,6 +107,9 @@ void devices_arrived(struct gadget *gadget);
 void devices_left(struct gadget *gadget);
 bool handle_claims(struct libusb_device_handle *handle, uint8_t interface);
 
+/* libusb-descriptors.c: bytes in one service interval, or an error. */
+int endpoint_iso_size(enum libusb_speed speed, const struct libusb_endpoint_descriptor *endpoint);
+
 /* libusb-hotplug.c */
 void hotplug_notify(struct libusb_device *device, libusb_hotplug_event event);
 void hotplug_deliver(struct libusb_context *context);

@@ -17,7 +17,8 @@
 
 #define BULK_IN         0x81
 #define BULK_OUT        0x02
-#define BULK_PACKET     512
+#define UAS_STATUS      0x83
+#define UAS_COMMAND     0x04
 #define CBW_LENGTH      31
 #define CBW_SIGNATURE   0x43425355
 #define CSW_LENGTH      13
@@ -42,7 +43,8 @@ struct storage {
     struct scsi_command command;
     enum storage_state state;
     uint32_t tag, expected, moved; /* expected: dCBWDataTransferLength */
-    uint32_t data_end;             /* the data stage is over at this many bytes */
+    size_t packet_size;
+    uint32_t data_end; /* the data stage is over at this many bytes */
     enum csw_status status;
 };
 
@@ -52,6 +54,27 @@ static const uint8_t configuration[] = {
     9, LIBUSB_DT_INTERFACE, 0, 0, 2, LIBUSB_CLASS_MASS_STORAGE, 0x06, 0x50, 0,
     7, LIBUSB_DT_ENDPOINT, BULK_IN, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
     7, LIBUSB_DT_ENDPOINT, BULK_OUT, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+};
+/* clang-format on */
+
+/* `uas=1`: a second setting that needs streams. It is there to be seen and not chosen: its pipes
+ * stall. */
+#define PIPE_USAGE(pipe) 4, 0x24, pipe, 0
+/* clang-format off */
+static const uint8_t uas_configuration[] = {
+    9, LIBUSB_DT_CONFIG, 85, 0, 1, 1, 0, 0x80, 100,
+    9, LIBUSB_DT_INTERFACE, 0, 0, 2, LIBUSB_CLASS_MASS_STORAGE, 0x06, 0x50, 0,
+    7, LIBUSB_DT_ENDPOINT, BULK_IN, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    7, LIBUSB_DT_ENDPOINT, BULK_OUT, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    9, LIBUSB_DT_INTERFACE, 0, 1, 4, LIBUSB_CLASS_MASS_STORAGE, 0x06, 0x62, 0,
+    7, LIBUSB_DT_ENDPOINT, BULK_IN, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    PIPE_USAGE(3), /* data in */
+    7, LIBUSB_DT_ENDPOINT, BULK_OUT, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    PIPE_USAGE(4), /* data out */
+    7, LIBUSB_DT_ENDPOINT, UAS_STATUS, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    PIPE_USAGE(2),
+    7, LIBUSB_DT_ENDPOINT, UAS_COMMAND, LIBUSB_TRANSFER_TYPE_BULK, 0x00, 0x02, 0,
+    PIPE_USAGE(1),
 };
 /* clang-format on */
 
@@ -125,7 +148,7 @@ static enum gadget_reply give_data(struct storage *storage, uint8_t *data, size_
     storage->moved += (uint32_t) *length;
     /* Less than the client expects ends with a short packet, which may have to be an empty one
      * (case 5). */
-    bool short_packet = *length % BULK_PACKET != 0 || *length == 0;
+    bool short_packet = *length % storage->packet_size != 0 || *length == 0;
     if (storage->moved == storage->data_end &&
         (storage->moved == storage->expected || short_packet))
         storage->state = STORAGE_STATUS;
@@ -137,7 +160,7 @@ static enum gadget_reply take_data(struct storage *storage, const uint8_t *data,
 {
     size_t rest = storage->data_end - storage->moved;
     *taken = length < rest ? length : rest;
-    if (length > rest && rest % BULK_PACKET != 0)
+    if (length > rest && rest % storage->packet_size != 0)
         return GADGET_STALL; /* one packet with more than the data */
     if (storage->status == CSW_PASSED &&
         !scsi_write(&storage->disk, storage->command.offset + storage->moved, data, *taken))
@@ -170,6 +193,8 @@ static enum gadget_reply storage_in(struct gadget *gadget, uint8_t endpoint, uin
                                     size_t room, size_t *length)
 {
     struct storage *storage = gadget->state;
+    if (gadget->alternate[0] != 0)
+        return GADGET_STALL;
     switch (storage->state) {
     case STORAGE_DATA_IN: return give_data(storage, data, room, length);
     case STORAGE_STALL_IN: storage->state = STORAGE_STATUS; return GADGET_STALL;
@@ -187,6 +212,8 @@ static enum gadget_reply storage_out(struct gadget *gadget, uint8_t endpoint, co
 {
     struct storage *storage = gadget->state;
     *taken = length;
+    if (gadget->alternate[0] != 0)
+        return GADGET_STALL;
     switch (storage->state) {
     case STORAGE_COMMAND: return take_command(storage, data, length);
     case STORAGE_DATA_OUT: return take_data(storage, data, length, taken);
@@ -250,16 +277,20 @@ static bool open_image(struct storage *storage, struct gadget_options *options)
 static bool storage_create(struct gadget *gadget, struct gadget_options *options)
 {
     struct storage *storage = calloc(1, sizeof *storage);
+    unsigned long uas = 0;
     if (!storage)
         return false;
     storage->disk.fd = -1;
     storage->disk.serial = gadget->strings[GADGET_SERIAL];
-    if (!open_image(storage, options)) {
+    if (!gadget_options_number(options, "uas", 1, &uas) || !open_image(storage, options)) {
         if (storage->disk.fd >= 0)
             close(storage->disk.fd);
         free(storage);
         return false;
     }
+    if (uas)
+        gadget->configurations[0] =
+            (struct gadget_blob){uas_configuration, sizeof uas_configuration};
     gadget->state = storage;
     return true;
 }
@@ -267,6 +298,7 @@ static bool storage_create(struct gadget *gadget, struct gadget_options *options
 static void storage_reset(struct gadget *gadget)
 {
     struct storage *storage = gadget->state;
+    storage->packet_size = gadget_bulk_packet(gadget->speed);
     storage->state = STORAGE_COMMAND;
 }
 

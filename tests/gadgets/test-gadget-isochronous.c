@@ -37,25 +37,6 @@ static void choose(struct fixture *f, int setting)
     g_assert_cmpint(libusb_set_interface_alt_setting(f->handle, 0, setting), ==, 0);
 }
 
-static void LIBUSB_CALL completed(struct libusb_transfer *transfer)
-{
-    struct test_transfer *test = transfer->user_data;
-    test->completed++;
-}
-
-static struct test_transfer *iso_new(struct fixture *f, guint8 endpoint, int packets,
-                                     unsigned packet_length)
-{
-    struct test_transfer *test = g_new0(struct test_transfer, 1);
-    int length = packets * (int) packet_length;
-    test->buffer = g_malloc0((gsize) length);
-    test->transfer = libusb_alloc_transfer(packets);
-    libusb_fill_iso_transfer(test->transfer, f->handle, endpoint, test->buffer, length, packets,
-                             completed, test, 0);
-    libusb_set_iso_packet_lengths(test->transfer, packet_length);
-    return test;
-}
-
 static void submit(struct test_transfer *test)
 {
     test->completed = 0;
@@ -64,7 +45,8 @@ static void submit(struct test_transfer *test)
 
 static struct test_transfer *submitted(struct fixture *f, guint8 endpoint, int packets)
 {
-    struct test_transfer *test = iso_new(f, endpoint, packets, ISOCHRONOUS_PACKET);
+    struct test_transfer *test =
+        test_iso_transfer_new(f->handle, endpoint, packets, ISOCHRONOUS_PACKET);
     for (int i = 0; endpoint == SINK && i < packets; i++)
         isochronous_fill(test->buffer + i * ISOCHRONOUS_PACKET, ISOCHRONOUS_PACKET, (guint32) i);
     submit(test);
@@ -113,27 +95,25 @@ static void check_packets(struct stream *stream, struct test_transfer *test)
     }
 }
 
-/* Keeps the ring full until so many packets have come, and says how long it took in microseconds.
- */
+/* So many packets through a full ring; says how long they took in microseconds. */
 static gint64 run_stream(struct fixture *f, struct stream *stream, guint8 endpoint, int packets,
                          unsigned length, guint64 total)
 {
     gint64 began = g_get_monotonic_time();
-    for (gsize i = 0; i < stream->depth; i++)
-        submit(stream->ring[i] = iso_new(f, endpoint, packets, length));
+    guint64 queued = 0;
+    for (gsize i = 0; i < stream->depth; i++, queued += (guint64) packets)
+        submit(stream->ring[i] = test_iso_transfer_new(f->handle, endpoint, packets, length));
     for (gsize i = 0; stream->packets < total; i = (i + 1) % stream->depth) {
         expect(f, stream->ring[i], LIBUSB_TRANSFER_COMPLETED);
         check_packets(stream, stream->ring[i]);
-        submit(stream->ring[i]);
+        if (queued < total) {
+            submit(stream->ring[i]);
+            queued += (guint64) packets;
+        }
     }
-    gint64 took = g_get_monotonic_time() - began;
     for (gsize i = 0; i < stream->depth; i++)
-        libusb_cancel_transfer(stream->ring[i]->transfer);
-    for (gsize i = 0; i < stream->depth; i++) {
-        test_transfer_wait(f->context, stream->ring[i]);
         test_transfer_free(stream->ring[i]);
-    }
-    return took;
+    return g_get_monotonic_time() - began;
 }
 
 /* The bus is never faster than its clock, and what a late program loses is counted. */
@@ -145,7 +125,7 @@ static void test_source_keeps_time(struct fixture *f, gconstpointer unused)
     g_assert_cmpuint(stream.packets, ==, 400);
     g_assert_cmpint(took, >=, 399 * 1000);
     g_assert_cmpuint(stream.gaps, ==, test_gadgets_stat(1, "ep81.missed"));
-    g_assert_cmpuint(test_gadgets_stat(1, "ep81.packets"), >=, 400);
+    g_assert_cmpuint(test_gadgets_stat(1, "ep81.packets"), ==, 400);
 }
 
 static void test_high_bandwidth(struct fixture *f, gconstpointer unused)
@@ -197,7 +177,8 @@ static void test_sink_counts(struct fixture *f, gconstpointer unused)
 {
     static const guint32 counters[] = {7, 8, 8, 9, 12, 11, 12, 13, 14, 15};
     choose(f, ISOCHRONOUS_BOTH);
-    struct test_transfer *test = iso_new(f, SINK, G_N_ELEMENTS(counters), ISOCHRONOUS_PACKET);
+    struct test_transfer *test =
+        test_iso_transfer_new(f->handle, SINK, G_N_ELEMENTS(counters), ISOCHRONOUS_PACKET);
     for (gsize i = 0; i < G_N_ELEMENTS(counters); i++)
         isochronous_fill(test->buffer + i * ISOCHRONOUS_PACKET, ISOCHRONOUS_PACKET, counters[i]);
     test->buffer[9 * ISOCHRONOUS_PACKET + 100] ^= 1;
@@ -217,7 +198,7 @@ static void test_uneven_packets(struct fixture *f, gconstpointer unused)
 {
     guint64 before = test_gadgets_stat(1, "ep01.bytes");
     choose(f, ISOCHRONOUS_UNEVEN);
-    struct test_transfer *test = iso_new(f, SINK, 10, 180);
+    struct test_transfer *test = test_iso_transfer_new(f->handle, SINK, 10, 180);
     guint8 *data = test->buffer;
     for (guint32 i = 0; i < 10; i++) {
         unsigned length = i == 9 ? 180 : 176;
@@ -291,7 +272,7 @@ static void test_packet_faults(struct fixture *f, gconstpointer unused)
                                   : ISOCHRONOUS_PACKET);
     }
     test_transfer_free(test);
-    test = iso_new(f, SOURCE, 1, 100); /* less room than the packet needs */
+    test = test_iso_transfer_new(f->handle, SOURCE, 1, 100); /* less room than the packet needs */
     submit(test);
     expect(f, test, LIBUSB_TRANSFER_COMPLETED);
     g_assert_cmpint(test->transfer->iso_packet_desc[0].status, ==, LIBUSB_TRANSFER_OVERFLOW);
@@ -335,7 +316,8 @@ static void test_silent_transfer(struct fixture *f, gconstpointer unused)
 static void test_timeout(struct fixture *f, gconstpointer unused)
 {
     choose(f, ISOCHRONOUS_BOTH);
-    struct test_transfer *test = iso_new(f, SOURCE, 60000, ISOCHRONOUS_PACKET);
+    struct test_transfer *test =
+        test_iso_transfer_new(f->handle, SOURCE, 60000, ISOCHRONOUS_PACKET);
     test->transfer->timeout = 30;
     submit(test);
     expect(f, test, LIBUSB_TRANSFER_TIMED_OUT);
@@ -378,7 +360,7 @@ static void test_refused_submissions(struct fixture *f, gconstpointer unused)
     guint8 data[ISOCHRONOUS_PACKET];
     int actual;
     choose(f, ISOCHRONOUS_BOTH);
-    struct test_transfer *test = iso_new(f, SOURCE, 2, ISOCHRONOUS_PACKET);
+    struct test_transfer *test = test_iso_transfer_new(f->handle, SOURCE, 2, ISOCHRONOUS_PACKET);
     test->transfer->iso_packet_desc[1].length = ISOCHRONOUS_PACKET + 1;
     g_assert_cmpint(libusb_submit_transfer(test->transfer), ==, LIBUSB_ERROR_INVALID_PARAM);
     test->transfer->iso_packet_desc[0].length = 100;

@@ -230,6 +230,12 @@ static void test_faults(struct fixture *f, gconstpointer unused)
     expect(f, submit(f, VENDOR_BULK_SOURCE, BULK, 512, 0), LIBUSB_TRANSFER_COMPLETED, 512);
     g_assert_cmpint(g_get_monotonic_time() - before, >=, 40 * 1000);
     g_free(test_gadgets_tell("delay 1 81 0"));
+    g_free(test_gadgets_tell("silent 1 81"));
+    test = submit(f, VENDOR_BULK_SOURCE, BULK, 512, 0);
+    expect(f, submit(f, VENDOR_BULK_SOURCE, BULK, 512, 0), LIBUSB_TRANSFER_COMPLETED, 512);
+    g_assert_cmpint(test->completed, ==, 0);
+    g_assert_cmpint(libusb_cancel_transfer(test->transfer), ==, 0);
+    expect(f, test, LIBUSB_TRANSFER_CANCELLED, 0);
     g_free(test_gadgets_refused("short 1 01 5"));
     g_free(test_gadgets_refused("stall 1 8f"));
     g_free(test_gadgets_refused("stats 9"));

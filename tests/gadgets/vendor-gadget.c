@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BULK_PACKET      512
+#define BULK_PACKET      1024 /* at super speed */
 #define LOOPBACK_PACKETS 128
 #define RECIPIENT_DEVICE 0x00
 #define DT_VENDOR        0x40 /* class-specific bytes that a parser has to carry along */
@@ -27,6 +27,9 @@ struct loopback {
         uint8_t data[BULK_PACKET];
     } packets[LOOPBACK_PACKETS];
 };
+
+/* vendor-variants.c */
+extern const struct gadget_blob vendor_gaps, vendor_second;
 
 struct vendor {
     struct sequence bulk_source, bulk_sink, interrupt_source, interrupt_sink;
@@ -270,12 +273,18 @@ static enum gadget_reply vendor_control(struct gadget *gadget,
 static bool vendor_create(struct gadget *gadget, struct gadget_options *options)
 {
     struct vendor *vendor = calloc(1, sizeof *vendor);
-    unsigned long interval = 1;
-    if (!vendor || !gadget_options_number(options, "interval-ms", 60000, &interval)) {
+    unsigned long interval = 1, gaps = 0, configurations = 1;
+    if (!vendor || !gadget_options_number(options, "gaps", 1, &gaps) ||
+        !gadget_options_number(options, "configurations", 2, &configurations) ||
+        !gadget_options_number(options, "interval-ms", 60000, &interval)) {
         free(vendor);
         return false;
     }
     vendor->source_interval = interval * GADGET_US_PER_MS;
+    if (gaps)
+        gadget->configurations[0] = vendor_gaps;
+    if (configurations == 2)
+        gadget->configurations[1] = vendor_second;
     gadget->state = vendor;
     return true;
 }
@@ -285,7 +294,7 @@ static void vendor_alternate_set(struct gadget *gadget, uint8_t interface)
 {
     struct vendor *vendor = gadget->state;
     static const struct sequence start;
-    if (interface == 0) {
+    if (interface == bus_endpoint(gadget, VENDOR_BULK_LOOPBACK_IN)->interface) {
         vendor->bulk_source = vendor->bulk_sink = start;
         vendor->bulk_loopback.count = 0;
     } else {

@@ -18,6 +18,11 @@
 #define VENDOR_INTERRUPT_LOOPBACK_IN  0x84
 #define VENDOR_INTERRUPT_LOOPBACK_OUT 0x04
 
+/* With gaps=1 the interfaces are 2 and 5, each with one setting. With configurations=2 there is a
+ * second configuration of this value: interface 0 with the bulk loopback and the interrupt source
+ * and sink. */
+#define VENDOR_SECOND_CONFIGURATION 4
+
 /* Vendor requests to the device: bmRequestType 0x40 (OUT), 0xc0 (IN). */
 enum vendor_request {
     VENDOR_BUFFER = 1, /* OUT keeps up to 4096 bytes, IN gives them back */
