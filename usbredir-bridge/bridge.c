@@ -11,6 +11,7 @@ struct RdpusbBridge {
     RdpusbDeviceChannel *channel;
     Device *device;
     GuestLink *guest; /* NULL: not connected */
+    Capture *capture; /* NULL: never started */
     bool started;     /* ADD_DEVICE came */
     bool client_closed;
     bool guest_leaves; /* device_disconnect went out, its acknowledgement is awaited */
@@ -142,6 +143,7 @@ void rdpusb_bridge_free(RdpusbBridge *bridge)
         return;
     close_client(bridge, 0);
     guest_link_free(bridge->guest);
+    capture_free(bridge->capture);
     device_free(bridge->device);
     rdpusb_device_channel_free(bridge->channel);
     g_free(bridge->reason);
@@ -192,6 +194,8 @@ void rdpusb_bridge_guest_connected(RdpusbBridge *bridge, int64_t now)
         return;
     bridge->guest_leaves = false;
     bridge->guest = guest_link_new(bridge->device, bridge->limits.max_guest_packet);
+    if (bridge->capture)
+        guest_link_tap(bridge->guest, bridge->capture);
 }
 
 bool rdpusb_bridge_feed_guest(RdpusbBridge *bridge, const uint8_t *data, size_t size, int64_t now,
@@ -227,6 +231,8 @@ void rdpusb_bridge_guest_disconnected(RdpusbBridge *bridge, int64_t now)
     if (!bridge->guest)
         return;
     g_clear_pointer(&bridge->guest, guest_link_free);
+    if (bridge->capture)
+        capture_gone(bridge->capture, now, "guest: gone");
     bridge->guest_leaves = false;
     device_guest_detached(bridge->device, now);
     take_turn(bridge, now);
@@ -240,6 +246,33 @@ bool rdpusb_bridge_guest_said_hello(const RdpusbBridge *bridge)
 bool rdpusb_bridge_guest_rejected(const RdpusbBridge *bridge)
 {
     return bridge->device->rejected;
+}
+
+/* ---- The capture ---- */
+
+void rdpusb_bridge_start_capture(RdpusbBridge *bridge, const RdpusbCapture *capture, int64_t now)
+{
+    if (bridge->capture || !rdpusb_bridge_device_info(bridge))
+        return;
+    bridge->capture = capture_new(capture, &bridge->device->info, now);
+    if (bridge->guest)
+        guest_link_tap(bridge->guest, bridge->capture);
+}
+
+GBytes *rdpusb_bridge_next_capture(RdpusbBridge *bridge)
+{
+    return bridge->capture ? capture_take(bridge->capture) : NULL;
+}
+
+void rdpusb_bridge_stop_capture(RdpusbBridge *bridge, const char *reason, int64_t now)
+{
+    if (bridge->capture)
+        capture_end(bridge->capture, now, reason);
+}
+
+bool rdpusb_bridge_is_capturing(const RdpusbBridge *bridge)
+{
+    return bridge->capture && capture_is_active(bridge->capture);
 }
 
 /* ---- Life ---- */

@@ -114,6 +114,31 @@ RDPUSB_EXPORT const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBrid
 /* NULL before ADD_DEVICE. */
 RDPUSB_EXPORT const RdpusbAnnouncement *rdpusb_bridge_announcement(const RdpusbBridge *bridge);
 
+/*
+ * Capture: what passes between guest and device, as the bytes of a pcapng file that Wireshark
+ * reads. It holds everything that is typed on and read from the device.
+ */
+typedef struct {
+    const char *vm;     /* where the device goes, for the reader; valid UTF-8 */
+    uint8_t address;    /* of the device on the capture's bus, 1 to 127 */
+    int64_t wall_clock; /* microseconds since 1970 at `now` */
+    uint64_t max_bytes; /* of the whole file, at least RDPUSB_CAPTURE_MIN_BYTES */
+} RdpusbCapture;
+#define RDPUSB_CAPTURE_MIN_BYTES ((uint64_t) 64 * 1024)
+
+/* To be called once, from READY on, and before a guest is connected if its first requests (the
+ * descriptors, without which Wireshark knows no class) are to be in the file. */
+RDPUSB_EXPORT void rdpusb_bridge_start_capture(RdpusbBridge *bridge, const RdpusbCapture *capture,
+                                               int64_t now);
+/* The next bytes of the file, or NULL; the caller owns them. To be called whenever the outputs are
+ * drained, and once more after the end. */
+RDPUSB_EXPORT GBytes *rdpusb_bridge_next_capture(RdpusbBridge *bridge);
+/* Ends the file; `reason` is the comment of its last frame. */
+RDPUSB_EXPORT void rdpusb_bridge_stop_capture(RdpusbBridge *bridge, const char *reason,
+                                              int64_t now);
+/* False before the start, after the end, and once the limit was reached. */
+RDPUSB_EXPORT bool rdpusb_bridge_is_capturing(const RdpusbBridge *bridge);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RdpusbBridge, rdpusb_bridge_free)
 
 G_END_DECLS

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include <rdpusb/limits.h>
+#include <rdpusb/bridge.h>
 
 #define KIB G_GUINT64_CONSTANT(1024)
 #define MIB (1024 * KIB)
@@ -29,7 +29,7 @@ typedef struct {
     Check check;                 /* of a text, or of each item of a list; NULL: any */
     guint64 min, max;            /* of a number */
     bool zero_allowed;           /* beside min..max */
-    const char *help, *argument; /* of the option; limits are no options */
+    const char *help, *argument; /* of the option; [limits] are no options */
 } Setting;
 
 static bool check_log_level(const char *value, GError **error)
@@ -58,6 +58,10 @@ static bool check_chardev(const char *value, GError **error)
     {                                                                                              \
         GROUP, key, type, offsetof(Config, field), check, 0, 0, false, help, argument              \
     }
+#define NUMBER(key, field, min, max, argument, help)                                               \
+    {                                                                                              \
+        GROUP, key, SETTING_NUMBER, offsetof(Config, field), NULL, min, max, false, help, argument \
+    }
 #define LIMIT(key, field, min, max, zero)                                                          \
     {                                                                                              \
         LIMITS, key, SETTING_NUMBER, offsetof(Config, limits.field), NULL, min, max, zero, NULL,   \
@@ -77,6 +81,10 @@ static const Setting settings[] = {
            "The first line of FILE is the password"),
     OPTION("chardev", SETTING_LIST, chardevs, check_chardev, "SPEC",
            "A port of a VM: unix:PATH or tcp:HOST:PORT, with ,server=on to listen there"),
+    OPTION("capture", SETTING_TEXT, capture, NULL, "DIR",
+           "Record what passes between devices and VMs there, one file per device"),
+    NUMBER("capture-limit", capture_limit, RDPUSB_CAPTURE_MIN_BYTES, 64 * GIB, "BYTES",
+           "Size of such a file at most, as 1MiB for example; default 256MiB"),
     OPTION("log-level", SETTING_TEXT, log_level, check_log_level, "LEVEL",
            "error, warning, info (default) or debug"),
     LIMIT("max-connections", max_connections, 1, 4096, false),
@@ -368,6 +376,7 @@ static Config *config_new_default(void)
     config->listen = g_ptr_array_new_with_free_func(g_free);
     config->chardevs = g_ptr_array_new_with_free_func(g_free);
     config->state_dir = g_strdup(state_dir ? state_dir : "/var/lib/rdpusb");
+    config->capture_limit = 256 * MIB;
     config->limits = (ConfigLimits){
         .max_connections = 64,
         .max_session_memory = 256 * MIB,
@@ -423,6 +432,7 @@ void config_free(Config *config)
     g_free(config->state_dir);
     g_free(config->user);
     g_free(config->password_file);
+    g_free(config->capture);
     g_free(config->log_level);
     g_free(config);
 }

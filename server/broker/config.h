@@ -25,14 +25,16 @@ typedef struct {
 } ConfigLimits;
 
 typedef struct {
-    GPtrArray *listen;   /* of char *: ADDR:PORT, checked. Empty: the default, see config.c */
-    GPtrArray *chardevs; /* of char *: QEMU's spelling of a socket, checked */
-    char *certificate;   /* path, or NULL: make one in state_dir. Set exactly if private_key is */
-    char *private_key;   /* path, or NULL */
-    char *state_dir;     /* path, never NULL */
-    char *user;          /* never NULL */
-    char *password_file; /* path, never NULL */
-    char *log_level;     /* a name of LogLevel, or NULL: info */
+    GPtrArray *listen;     /* of char *: ADDR:PORT, checked. Empty: the default, see config.c */
+    GPtrArray *chardevs;   /* of char *: QEMU's spelling of a socket, checked */
+    char *certificate;     /* path, or NULL: make one in state_dir. Set exactly if private_key is */
+    char *private_key;     /* path, or NULL */
+    char *state_dir;       /* path, never NULL */
+    char *user;            /* never NULL */
+    char *password_file;   /* path, never NULL */
+    char *capture;         /* path of a folder, or NULL: record nothing */
+    guint64 capture_limit; /* bytes of one file there */
+    char *log_level;       /* a name of LogLevel, or NULL: info */
     ConfigLimits limits;
 } Config;
 

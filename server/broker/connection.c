@@ -32,6 +32,8 @@ typedef struct {
     Connection *connection;
     guint32 number;
     char *label; /* for the log */
+    guint16 vendor, product;
+    bool captured; /* or it was tried */
     PortClaim *claim;
 } Device;
 
@@ -172,10 +174,31 @@ static void device_free(gpointer data)
     g_free(device);
 }
 
+/* Once, with the first guest: a device keeps its port. */
+static void capture_device(Device *device, const char *port)
+{
+    Captures *captures = device->connection->context->captures;
+    if (!captures || device->captured)
+        return;
+    device->captured = true;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = NULL;
+    int file = captures_open(captures, port, device->vendor, device->product, &path, &error);
+    if (file < 0) {
+        g_warning("%s is not captured: %s", device->label, error->message);
+        return;
+    }
+    g_message("%s is captured in %s", device->label, path);
+    link_capture(device->connection->link, device->number, port, file,
+                 device->connection->context->config->capture_limit);
+    close(file);
+}
+
 static void on_device_connected(void *owner, const char *port, int stream)
 {
     Device *device = owner;
     g_message("%s attached to port %s", device->label, port);
+    capture_device(device, port);
     if (!link_connect(device->connection->link, device->number, port, stream))
         g_debug("%s: its session is ending", device->label);
 }
@@ -224,6 +247,8 @@ static bool on_attach(void *owner, guint32 number, GVariant *description, GError
     device->connection = connection;
     device->number = number;
     device->label = g_steal_pointer(&label);
+    g_variant_lookup(description, "vendor", "q", &device->vendor);
+    g_variant_lookup(description, "product", "q", &device->product);
     device->claim = port_claim_new(connection->context->ports, &claim_events, device);
     g_hash_table_insert(connection->devices, GUINT_TO_POINTER(number), device);
     return true;

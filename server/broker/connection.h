@@ -7,6 +7,7 @@
 #pragma once
 
 #include "authenticate.h"
+#include "captures.h"
 #include "certificate.h"
 #include "config.h"
 #include "ports.h"
@@ -18,6 +19,7 @@ typedef struct {
     const Credentials *credentials;
     const char *session_program;
     Ports *ports;
+    Captures *captures; /* NULL: nothing is recorded */
 } ConnectionContext;
 
 typedef struct Connection Connection;

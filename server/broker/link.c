@@ -295,6 +295,16 @@ bool link_connect(Link *link, guint32 device, const char *port, int stream)
     return true;
 }
 
+bool link_capture(Link *link, guint32 device, const char *port, int file, guint64 max_bytes)
+{
+    g_autoptr(GUnixFDList) files = g_unix_fd_list_new();
+    if (!link->session || g_unix_fd_list_append(files, file, NULL) != 0)
+        return false;
+    link_session1_call_capture(link->session, device, port, g_variant_new_handle(0), max_bytes,
+                               files, NULL, NULL, NULL);
+    return true;
+}
+
 bool link_waiting(Link *link, guint32 device, const char *reason)
 {
     if (link->session)

@@ -37,7 +37,8 @@ Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **er
 void link_free(Link *link);
 
 /* The calls of org.rdpusb.Session1. On a link that is not up, or over, they do nothing and are
- * false; the session's answer is not waited for. `stream` stays the caller's. */
+ * false; the session's answer is not waited for. `stream` and `file` stay the caller's. */
+bool link_capture(Link *link, guint32 device, const char *port, int file, guint64 max_bytes);
 bool link_connect(Link *link, guint32 device, const char *port, int stream);
 bool link_waiting(Link *link, guint32 device, const char *reason);
 bool link_disconnect(Link *link, const char *reason);

@@ -105,11 +105,15 @@ static bool run(const Config *config, GError **error)
                             : certificate_load_or_make(config->state_dir, error);
     if (!certificate)
         return false;
+    g_autoptr(Captures) captures = NULL;
+    if (config->capture && !(captures = captures_new(config->capture, error)))
+        return false;
     raise_file_limit(config);
     Ports *ports = open_ports(config, error);
     if (!ports)
         return false;
-    const ConnectionContext context = {config, certificate, credentials, session_program, ports};
+    const ConnectionContext context = {config,          certificate, credentials,
+                                       session_program, ports,       captures};
     bool served = serve(&context, error);
     ports_free(ports);
     return served;

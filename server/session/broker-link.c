@@ -33,21 +33,48 @@ void link_settings_clear(LinkSettings *settings)
 
 /* ---- Session1: what the broker asks ---- */
 
+/* The descriptor that came with a call, or -1 after the call was refused. */
+static int take_descriptor(GDBusMethodInvocation *invocation, GUnixFDList *fds, GVariant *handle)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = fds ? g_unix_fd_list_get(fds, g_variant_get_handle(handle), &error) : -1;
+    if (fd < 0)
+        g_dbus_method_invocation_return_error(invocation, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS,
+                                              "%s came without its descriptor%s%s",
+                                              g_dbus_method_invocation_get_method_name(invocation),
+                                              error ? ": " : "", error ? error->message : "");
+    return fd;
+}
+
 static gboolean on_connect(LinkSession1 *object, GDBusMethodInvocation *invocation,
                            GUnixFDList *fds, guint device, const char *port, GVariant *stream,
                            gpointer data)
 {
     Link *link = data;
     g_autoptr(GError) error = NULL;
-    int fd = fds ? g_unix_fd_list_get(fds, g_variant_get_handle(stream), &error) : -1;
-    if (fd < 0) {
-        g_dbus_method_invocation_return_error(invocation, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS,
-                                              "Connect came without its stream%s%s",
-                                              error ? ": " : "", error ? error->message : "");
+    int fd = take_descriptor(invocation, fds, stream);
+    if (fd < 0)
         return G_DBUS_METHOD_INVOCATION_HANDLED;
-    }
     if (link->callbacks->connect(device, port, fd, link->data, &error)) {
         link_session1_complete_connect(object, invocation, NULL);
+    } else {
+        g_close(fd, NULL);
+        g_dbus_method_invocation_return_gerror(invocation, error);
+    }
+    return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
+static gboolean on_capture(LinkSession1 *object, GDBusMethodInvocation *invocation,
+                           GUnixFDList *fds, guint device, const char *port, GVariant *file,
+                           guint64 max_bytes, gpointer data)
+{
+    Link *link = data;
+    g_autoptr(GError) error = NULL;
+    int fd = take_descriptor(invocation, fds, file);
+    if (fd < 0)
+        return G_DBUS_METHOD_INVOCATION_HANDLED;
+    if (link->callbacks->capture(device, port, fd, max_bytes, link->data, &error)) {
+        link_session1_complete_capture(object, invocation, NULL);
     } else {
         g_close(fd, NULL);
         g_dbus_method_invocation_return_gerror(invocation, error);
@@ -100,6 +127,7 @@ Link *link_new(int fd, const LinkCallbacks *callbacks, gpointer data, GError **e
         return NULL;
     link->exported = link_session1_skeleton_new();
     g_signal_connect(link->exported, "handle-connect", G_CALLBACK(on_connect), link);
+    g_signal_connect(link->exported, "handle-capture", G_CALLBACK(on_capture), link);
     g_signal_connect(link->exported, "handle-waiting", G_CALLBACK(on_waiting), link);
     g_signal_connect(link->exported, "handle-disconnect", G_CALLBACK(on_disconnect), link);
     g_signal_connect(link->connection, "closed", G_CALLBACK(on_closed), link);

@@ -28,6 +28,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LinkSettings, link_settings_clear)
 typedef struct {
     /* A stream for a device. Takes `fd` when it returns true. */
     bool (*connect)(uint32_t device, const char *port, int fd, gpointer data, GError **error);
+    /* A file to record a device in. Takes `fd` when it returns true. */
+    bool (*capture)(uint32_t device, const char *port, int fd, uint64_t max_bytes, gpointer data,
+                    GError **error);
     void (*waiting)(uint32_t device, const char *reason, gpointer data);
     /* The broker decided about an Attach; `error` is NULL when accepted. */
     void (*attach_answered)(uint32_t device, const GError *error, gpointer data);

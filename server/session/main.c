@@ -39,6 +39,7 @@ int main(int argc, char **argv)
     }
     setlocale(LC_CTYPE, "C.UTF-8");
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of sizes of files ends a capture, not the session */
     session_log_open();
     g_autoptr(GError) error = NULL;
     if (!session_run(CLIENT_FD, LINK_FD, &error)) {

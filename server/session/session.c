@@ -381,14 +381,26 @@ static const PeerCallbacks peer_callbacks = {
 
 /* ---- From the broker ---- */
 
+static UsbDevice *need_device(Session *session, uint32_t number, GError **error)
+{
+    UsbDevice *device = find_device(session, number);
+    if (!device)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "device %u is not here (any more)",
+                    number);
+    return device;
+}
+
 static bool on_connect(uint32_t number, const char *port, int fd, gpointer data, GError **error)
 {
-    UsbDevice *device = find_device(data, number);
-    if (device)
-        return usb_device_connect(device, port, fd, g_get_monotonic_time(), error);
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND, "device %u is not here (any more)",
-                number);
-    return false;
+    UsbDevice *device = need_device(data, number, error);
+    return device && usb_device_connect(device, port, fd, g_get_monotonic_time(), error);
+}
+
+static bool on_capture(uint32_t number, const char *port, int fd, uint64_t max_bytes, gpointer data,
+                       GError **error)
+{
+    UsbDevice *device = need_device(data, number, error);
+    return device && usb_device_capture(device, port, fd, max_bytes, g_get_monotonic_time(), error);
 }
 
 static void on_waiting(uint32_t number, const char *reason, gpointer data)
@@ -412,6 +424,7 @@ static void on_end(const char *reason, gpointer data)
 
 static const LinkCallbacks link_callbacks = {
     .connect = on_connect,
+    .capture = on_capture,
     .waiting = on_waiting,
     .attach_answered = on_attach_answered,
     .end = on_end,

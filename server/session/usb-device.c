@@ -5,6 +5,7 @@
 #include <glib-unix.h>
 
 #include "byte-stream.h"
+#include "capture-file.h"
 
 /* [MS-RDPEUSB] 3.3.5 knows no time limits; a client that means to open a channel does so at once.
  */
@@ -32,6 +33,7 @@ struct UsbDevice {
     char *waiting;      /* why there is none, "" when not known */
     size_t guest_limit; /* bytes that wait for the guest; beyond, its stream is closed */
     int64_t flush_deadline;
+    CaptureFile *capture; /* NULL: not asked for, or over */
 
     bool offered;                 /* to the broker, which has to hear when it is over */
     RdpusbBridgeState last_state; /* at the end of the last turn before it left */
@@ -39,6 +41,41 @@ struct UsbDevice {
     char *epitaph;                /* why the user does not have it */
     bool over;
 };
+
+/* ---- The capture ---- */
+
+static void write_capture(UsbDevice *device, int64_t now)
+{
+    if (device->capture && !capture_file_write(device->capture, device->bridge, now))
+        g_clear_pointer(&device->capture, capture_file_free);
+}
+
+static void end_capture(UsbDevice *device, int64_t now)
+{
+    if (device->capture)
+        capture_file_end(device->capture, device->bridge, now);
+    g_clear_pointer(&device->capture, capture_file_free);
+}
+
+bool usb_device_capture(UsbDevice *device, const char *port, int fd, uint64_t max_bytes,
+                        int64_t now, GError **error)
+{
+    if (device->capture || rdpusb_bridge_state(device->bridge) < RDPUSB_BRIDGE_READY) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY, "device %u cannot be captured%s",
+                    device->number, device->capture ? " twice" : " yet");
+        return false;
+    }
+    RdpusbCapture capture = {.vm = port,
+                             .address = 1 + (device->number - 1) % 127,
+                             .wall_clock = g_get_real_time(),
+                             .max_bytes = max_bytes};
+    rdpusb_bridge_start_capture(device->bridge, &capture, now);
+    device->capture = capture_file_new(fd, device->number);
+    device->wake(device->data);
+    return true;
+}
+
+/* ---- Life ---- */
 
 UsbDevice *usb_device_new(uint32_t number, Channel *channel, Link *link, const RdpusbLimits *limits,
                           int64_t now, GSourceOnceFunc wake, gpointer data)
@@ -63,6 +100,7 @@ void usb_device_free(UsbDevice *device)
         return;
     g_clear_pointer(&device->guest, transport_byte_stream_free);
     g_clear_pointer(&device->channel, channel_close);
+    end_capture(device, g_get_monotonic_time());
     g_clear_pointer(&device->bridge, rdpusb_bridge_free);
     g_free(device->port);
     g_free(device->waiting);
@@ -353,6 +391,7 @@ static void follow_end(UsbDevice *device, int64_t now)
         now < device->flush_deadline)
         return;
     g_clear_pointer(&device->guest, transport_byte_stream_free);
+    end_capture(device, now);
     if (device->offered)
         link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge));
     device->over = true;
@@ -380,6 +419,7 @@ void usb_device_turn(UsbDevice *device, int64_t now)
         rdpusb_bridge_detach(device->bridge, "refused by the VM", now);
     }
     write_guest(device);
+    write_capture(device, now);
     state = rdpusb_bridge_state(device->bridge);
     if (state == RDPUSB_BRIDGE_GONE)
         follow_end(device, now);

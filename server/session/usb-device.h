@@ -36,6 +36,8 @@ bool usb_device_write(UsbDevice *device, int64_t now);
 
 /* From the broker; see LinkCallbacks. */
 bool usb_device_connect(UsbDevice *device, const char *port, int fd, int64_t now, GError **error);
+bool usb_device_capture(UsbDevice *device, const char *port, int fd, uint64_t max_bytes,
+                        int64_t now, GError **error);
 void usb_device_set_waiting(UsbDevice *device, const char *reason);
 void usb_device_attach_answered(UsbDevice *device, const GError *error, int64_t now);
 

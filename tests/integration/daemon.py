@@ -32,15 +32,17 @@ def login(folder):
 
 
 class Daemon(Process):
-    """rdpusbd on a free port of the loopback interface, or with other arguments if they are given."""
+    """rdpusbd on a free port of the loopback interface, or with other arguments if they are given. `options` are further ones; `wrapper` is
+    a command that starts it."""
 
-    def __init__(self, folder, chardevs=(), arguments=None, name='rdpusbd'):
+    def __init__(self, folder, chardevs=(), arguments=None, name='rdpusbd', options=(), wrapper=()):
         self.folder = folder / name
         self.folder.mkdir(exist_ok=True)
         if arguments is None:
             arguments = login(self.folder) + ['--listen', '127.0.0.1:0']
         for chardev in chardevs:
             arguments += ['--chardev', chardev]
+        arguments += options
         # A sanitizer writes to files, which close() looks for. Sessions inherit these options and little else, so
         # they also tell whose sessions are left over.
         sanitizers = f'log_path={self.folder}/sanitizer'
@@ -49,7 +51,7 @@ class Daemon(Process):
             'RDPUSB_SESSION': str(find_program('rdpusb-session')),
             'ASAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1',
             'LSAN_OPTIONS': f'{sanitizers}:print_suppressions=0:suppressions={SUPPRESSIONS}'}
-        super().__init__(name, [find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],
+        super().__init__(name, [*wrapper, find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],
                          env=env, separate_errors=True)
 
     def start(self):

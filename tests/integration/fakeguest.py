@@ -59,16 +59,16 @@ class FakeGuest(Process):
 
 
 class Rig:
-    """Some fake guests, rdpusbd with a port to each, and one client with these devices."""
+    """Some fake guests, rdpusbd with a port to each, and one client with these devices. Options are those of Daemon."""
 
-    def __init__(self, test, program, *devices, ports=1, guests=True):
+    def __init__(self, test, program, *devices, ports=1, guests=True, **options):
         self._test, self._program, self._devices = test, program, devices
         self._folder = folder = test.folder / program
         folder.mkdir()
         self.paths = [folder / f'port{n}' for n in range(ports)]
         self.guests = [test.keep(FakeGuest(f'unix:{path}', f'fake-guest {n}')) for n, path in enumerate(self.paths) if guests]
         self.guest = self.guests[0] if guests else None
-        self.daemon = test.keep(Daemon(folder, [f'unix:{path}' for path in self.paths])).start()
+        self.daemon = test.keep(Daemon(folder, [f'unix:{path}' for path in self.paths], **options)).start()
         self.join('client')
 
     def join(self, name):

@@ -46,6 +46,8 @@ static void test_defaults(void)
     g_assert_cmpuint(config->chardevs->len, ==, 0);
     g_assert_null(config->certificate);
     g_assert_cmpstr(config->state_dir, ==, "/var/lib/rdpusb");
+    g_assert_null(config->capture);
+    g_assert_cmpuint(config->capture_limit, ==, 256 << 20);
     g_assert_cmpint(config_log_level(config), ==, LOG_INFO);
     g_assert_cmpuint(config->limits.max_device_channels, ==, 32);
     g_assert_cmpuint(config->limits.max_requests, ==, 256);
@@ -56,12 +58,14 @@ static void test_defaults(void)
 
 static void test_options_add(void)
 {
-    const char *const options[] = {"--listen",    "[::1]:2", "--chardev", "tcp:127.0.0.1:4000",
-                                   "--log-level", "debug",   "--user",    "bob",
-                                   NULL};
+    const char *const options[] = {
+        "--listen",        "[::1]:2", "--chardev", "tcp:127.0.0.1:4000", "--log-level",
+        "debug",           "--user",  "bob",       "--capture",          "/two",
+        "--capture-limit", "3 MiB",   NULL};
     g_autoptr(Config) config =
         config_of("# everything\r\n[rdpusbd]\r\n" LOGIN "listen = 127.0.0.1:1 ; 127.0.0.2:1\n"
                   "chardev=unix:/a,server=on\nlog-level=error\nstate-dir=/s\n"
+                  "capture=/one\ncapture-limit=1GiB\n"
                   "certificate=/c\nprivate-key=/k\n[limits]\nmax-session-memory=0\n"
                   "max-bytes-in-flight = 1 GiB\n",
                   options);
@@ -77,6 +81,8 @@ static void test_options_add(void)
     g_assert_cmpstr(config->state_dir, ==, "/s");
     g_assert_cmpstr(config->certificate, ==, "/c");
     g_assert_cmpstr(config->private_key, ==, "/k");
+    g_assert_cmpstr(config->capture, ==, "/two");
+    g_assert_cmpuint(config->capture_limit, ==, 3 << 20);
     g_assert_cmpint(config_log_level(config), ==, LOG_DEBUG);
     g_assert_cmpuint(config->limits.max_session_memory, ==, 0);
     g_assert_cmpuint(config->limits.max_bytes_in_flight, ==, 1 << 30);

@@ -7,6 +7,20 @@ void answer_clear(Answer *answer)
     answer->data = NULL;
 }
 
+const char *device_status_to_string(DeviceStatus status)
+{
+    switch (status) {
+    case DEVICE_SUCCESS: return "success";
+    case DEVICE_CANCELLED: return "cancelled";
+    case DEVICE_INVAL: return "inval";
+    case DEVICE_IOERROR: return "ioerror";
+    case DEVICE_STALL: return "stall";
+    case DEVICE_TIMEOUT: return "timeout";
+    case DEVICE_BABBLE: return "babble";
+    }
+    return "unknown";
+}
+
 DeviceStatus device_status_from_client(RdpusbStatus status, bool in)
 {
     switch (status) {

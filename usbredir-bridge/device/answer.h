@@ -36,6 +36,7 @@ typedef enum {
     DEVICE_TIMEOUT,
     DEVICE_BABBLE,
 } DeviceStatus;
+const char *device_status_to_string(DeviceStatus status);
 
 typedef struct {
     AnswerType type;

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "capture.h"
 #include "device.h"
 
 #include <usbredirparser.h>
@@ -34,6 +35,9 @@ typedef struct {
     uint64_t dropped;
     bool said_hello;
     bool acknowledged; /* device_disconnect_ack came */
+
+    Capture *capture;               /* borrowed; NULL: none */
+    struct usbredirparser untapped; /* its callbacks without the capture; see tap.c */
 } GuestLink;
 
 /* `device` outlives the link. The hello is queued. */
@@ -54,6 +58,11 @@ bool guest_link_can_acknowledge(const GuestLink *link);
 
 /* Sets the callbacks for what guests ask, see requests.c. */
 void guest_link_set_callbacks(struct usbredirparser *parser);
+
+/* Records from here on, see tap.c. `capture` outlives the link. */
+void guest_link_tap(GuestLink *link, Capture *capture);
+/* For send.c: records what was sent. */
+void guest_link_tap_answer(GuestLink *link, const Answer *answer);
 
 /* For requests.c: notes what is wrong; the link ends when the call is over. */
 void guest_link_fail(GuestLink *link, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -215,6 +215,7 @@ static void send_iso_stream_status(GuestLink *link, const Answer *answer)
 
 void guest_link_send(GuestLink *link, const Answer *answer)
 {
+    uint64_t dropped = link->dropped;
     switch (answer->type) {
     case ANSWER_INTERFACE_INFO: send_interface_info(link); break;
     case ANSWER_EP_INFO: send_ep_info(link); break;
@@ -234,4 +235,6 @@ void guest_link_send(GuestLink *link, const Answer *answer)
     }
     /* Into our queue at once: the library's own grows slow with its length. */
     usbredirparser_do_write(link->parser);
+    if (link->capture && link->dropped == dropped)
+        guest_link_tap_answer(link, answer);
 }

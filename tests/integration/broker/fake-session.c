@@ -98,6 +98,20 @@ static gboolean on_connect(LinkSession1 *session, GDBusMethodInvocation *invocat
     return TRUE;
 }
 
+/* Writes the device's number there. */
+static gboolean on_capture(LinkSession1 *session, GDBusMethodInvocation *invocation,
+                           GUnixFDList *fds, guint device, const char *port, GVariant *handle,
+                           guint64 limit, Fake *fake)
+{
+    int fd = g_unix_fd_list_get(fds, g_variant_get_handle(handle), NULL);
+    bool written = dprintf(fd, "device %u", device) > 0;
+    close(fd);
+    say(fake, "capture %u %s %s %" G_GUINT64_FORMAT, device, port, written ? "written" : "failed",
+        limit);
+    link_session1_complete_capture(session, invocation, NULL);
+    return TRUE;
+}
+
 static gboolean on_waiting(LinkSession1 *session, GDBusMethodInvocation *invocation, guint device,
                            const char *reason, Fake *fake)
 {
@@ -141,6 +155,7 @@ static bool open_link(Fake *fake, GError **error)
         return false;
     fake->session = link_session1_skeleton_new();
     g_signal_connect(fake->session, "handle-connect", G_CALLBACK(on_connect), fake);
+    g_signal_connect(fake->session, "handle-capture", G_CALLBACK(on_capture), fake);
     g_signal_connect(fake->session, "handle-waiting", G_CALLBACK(on_waiting), fake);
     g_signal_connect(fake->session, "handle-disconnect", G_CALLBACK(on_disconnect), fake);
     fake->broker = link_broker1_proxy_new_sync(fake->connection,

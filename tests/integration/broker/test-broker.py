@@ -6,6 +6,7 @@ Usage: test-broker.py RDPUSBD FAKE-SESSION. Prints TAP. Whatever is awaited has 
 """
 
 import os
+import pathlib
 import queue
 import re
 import shutil
@@ -111,6 +112,10 @@ class Daemon:
             env={**os.environ, 'RDPUSB_SESSION': FAKE_SESSION, **environment})
         self.output, self.log = Lines(self.process.stdout), Lines(self.process.stderr)
         self.port = int(self.output.find(r'^rdpusbd: listening on 127\.0\.0\.1:(\d+)$')[1])
+
+    def descriptors(self):
+        done = subprocess.run(['ls', '-l', f'/proc/{self.process.pid}/fd'], capture_output=True, text=True)
+        return done.stdout.splitlines()
 
     def stop(self, by=signal.SIGTERM):
         self.process.send_signal(by)
@@ -415,7 +420,7 @@ def test_attach(folder):
     with Daemon(folder, '--chardev', f'unix:{folder / "vm"}') as daemon:
         session = Session(daemon)
         session.attach(7)
-        session.event(f'connect 7 unix:{folder / "vm"}')
+        session.event(f'connect 7 unix:{folder / "vm"}')  # and nothing before: captures are off by default
         daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" attached to port unix:')
         guest.accept()
         session.expect('send 7 hello', 'sent')
@@ -578,6 +583,80 @@ def test_text_of_peers_is_escaped(folder):
         check(r'"evil\u{a}00:00:00\u{1b}[31m\"xxx' in line and len(line) < 400, line)
 
 
+# ---- Captures ----
+
+def test_captures(folder):
+    """One file per device, from its first guest on; nobody else can read it, nothing there is touched."""
+    guest = Guest(folder / 'vm 1.sock')
+    captures = pathlib.Path(folder / 'captures')
+    captures.mkdir()
+    with Daemon(folder, '--chardev', f'unix:{folder / "vm 1.sock"}', '--capture', captures, '--capture-limit', '1MiB') as daemon:
+        daemon.log.find('warning: capturing to .*: the files there will contain everything')
+        session = Session(daemon)
+        session.attach(7)
+        session.event(f'capture 7 unix:{folder / "vm 1.sock"} written 1048576')
+        session.event('connect 7')
+        guest.accept()
+        path = daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" is captured in (\S+)$')[1]
+        check(re.fullmatch(r'\d{8}-\d{6}-vm-1.sock-1d6b-0104-1.pcapng', os.path.basename(path)), path)
+        check(stat.S_IMODE(os.stat(path).st_mode) == 0o600, f'mode of {path}')
+        check(open(path).read() == 'device 7', 'what the session wrote')
+        # When its guest comes back, the file goes on.
+        guest.close()
+        session.event('eof 7')
+        session.expect('lost 7 hung-up', 'told')
+        session.event('waiting 7')
+        os.unlink(folder / 'vm 1.sock')
+        guest = Guest(folder / 'vm 1.sock')
+        guest.accept()
+        session.event('connect 7')
+        check(os.listdir(captures) == [os.path.basename(path)], os.listdir(captures))
+        check(not [fd for fd in daemon.descriptors() if fd.endswith('.pcapng')], 'the broker kept a file')
+
+
+def test_captures_do_not_overwrite(folder):
+    captures = pathlib.Path(folder / 'captures')
+    captures.mkdir()
+    taken = set()
+    for second in range(LIMIT * 2):  # all names of the near future
+        name = time.strftime('%Y%m%d-%H%M%S', time.localtime(time.time() + second)) + '-vm-1d6b-0104-1.pcapng'
+        (captures / name).symlink_to(folder / 'elsewhere')
+        taken.add(name)
+    guest = Guest(folder / 'vm')
+    with Daemon(folder, '--chardev', f'unix:{folder / "vm"}', '--capture', captures) as daemon:
+        session = Session(daemon)
+        session.attach(1)
+        session.event('capture 1')
+        guest.accept()
+        session.event('connect 1')
+    new = set(os.listdir(captures)) - taken
+    check(len(new) == 1 and new.pop().endswith('-1d6b-0104-2.pcapng'), new)
+    check(not os.path.exists(folder / 'elsewhere'), 'a link was followed')
+
+
+def test_device_goes_on_without_its_capture(folder):
+    captures = pathlib.Path(folder / 'captures')
+    captures.mkdir()
+    guest = Guest(folder / 'vm')
+    with Daemon(folder, '--chardev', f'unix:{folder / "vm"}', '--capture', captures) as daemon:
+        captures.rmdir()
+        session = Session(daemon)
+        session.attach(1)
+        session.event('connect 1')
+        guest.accept()
+        daemon.log.find('is not captured: cannot make a file in .*captures: No such file')
+
+
+def test_captures_need_a_folder(folder):
+    user = ('--user', USER, '--password-file', folder.password_file, '--state-dir', STATE, '--listen', '127.0.0.1:0')
+    file = folder.write('file', '')
+    for path, reason in (folder / 'none', 'No such file'), (file, 'Not a directory'):
+        status, error = run(*user, '--capture', path, folder=folder)
+        check(status == 1 and path in error and reason in error and 'needs a folder' in error, f'{status}, {error!r}')
+    status, error = run(*user, '--capture', folder.path, '--capture-limit', '1KiB', folder=folder)
+    check(status == 2 and '--capture-limit' in error and 'out of bounds' in error, f'{status}, {error!r}')
+
+
 # ---- Hostile sessions, and the end ----
 
 def test_hostile_session_hurts_itself(folder):
@@ -615,6 +694,7 @@ def test_stop_ends_stubborn_sessions(folder):
     with Daemon(folder, '--chardev', f'unix:{folder / "vm"}') as daemon:
         stubborn, unlinked = Session(daemon), Session(daemon, False, False)
         stubborn.expect('stubborn', 'stubborn')
+        unlinked.expect('inspect', 'fds')  # it understands signals by now
         stubborn.attach(1)
         stubborn.event('connect 1')
         guest.accept()
