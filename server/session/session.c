@@ -243,15 +243,20 @@ static void bury(Session *session, UsbDevice *device)
     g_ptr_array_remove(session->devices, device);
 }
 
-/* Closes the channels of devices that are over, one after the other. */
+/* Channels that the client has to close for us are closed one after the other. */
 static void bury_devices(Session *session, int64_t now)
 {
-    for (guint i = 0; i < session->devices->len && now >= session->next_close; i++) {
+    guint i = 0;
+    while (i < session->devices->len) {
         UsbDevice *device = session->devices->pdata[i];
-        if (!usb_device_is_over(device))
+        bool held = usb_device_is_held_by_client(device);
+        if (!usb_device_is_over(device) || (held && now < session->next_close)) {
+            i++;
             continue;
+        }
         bury(session, device);
-        session->next_close = now + CLOSE_INTERVAL;
+        if (held)
+            session->next_close = now + CLOSE_INTERVAL;
     }
 }
 

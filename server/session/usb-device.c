@@ -400,3 +400,8 @@ bool usb_device_is_over(const UsbDevice *device)
 {
     return device->over;
 }
+
+bool usb_device_is_held_by_client(const UsbDevice *device)
+{
+    return !device->closed && rdpusb_bridge_announcement(device->bridge);
+}

@@ -46,6 +46,8 @@ void usb_device_client_gone(UsbDevice *device, int64_t now);
 
 /* True when guest and broker know that the device has gone: only usb_device_free() is left. */
 bool usb_device_is_over(const UsbDevice *device);
+/* True when the client has to give the device back as soon as its channel is closed. */
+bool usb_device_is_held_by_client(const UsbDevice *device);
 
 /* False for a channel on which the client has not announced its device yet, and may never do. */
 bool usb_device_is_known(const UsbDevice *device);
