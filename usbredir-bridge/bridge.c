@@ -310,3 +310,8 @@ const RdpusbAnnouncement *rdpusb_bridge_announcement(const RdpusbBridge *bridge)
 {
     return rdpusb_device_channel_announcement(bridge->channel);
 }
+
+void rdpusb_bridge_query_location(RdpusbBridge *bridge)
+{
+    rdpusb_device_channel_query_location(bridge->channel);
+}

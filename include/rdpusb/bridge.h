@@ -113,6 +113,8 @@ RDPUSB_EXPORT bool rdpusb_bridge_failed(const RdpusbBridge *bridge);
 RDPUSB_EXPORT const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge);
 /* NULL before ADD_DEVICE. */
 RDPUSB_EXPORT const RdpusbAnnouncement *rdpusb_bridge_announcement(const RdpusbBridge *bridge);
+/* As rdpusb_device_channel_query_location(). */
+RDPUSB_EXPORT void rdpusb_bridge_query_location(RdpusbBridge *bridge);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RdpusbBridge, rdpusb_bridge_free)
 

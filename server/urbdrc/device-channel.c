@@ -29,6 +29,7 @@ struct RdpusbDeviceChannel {
     UrbdrcHandshake handshake;
     int64_t announce_deadline;
     RdpusbAnnouncement announcement;
+    bool awaits_location;
     UrbdrcOutbox outbox;
     UrbdrcRequestTable table;
     uint32_t pipe_output_buffer_size;
@@ -373,6 +374,22 @@ void rdpusb_device_channel_cancel(RdpusbDeviceChannel *channel, uint32_t request
     }
 }
 
+void rdpusb_device_channel_query_location(RdpusbDeviceChannel *channel)
+{
+    if (!is_usable(channel) || channel->awaits_location || channel->announcement.location)
+        return;
+    channel->awaits_location = true;
+    urbdrc_outbox_push(
+        &channel->outbox,
+        &(WireMessage){
+            .kind = WIRE_MESSAGE_QUERY_DEVICE_TEXT,
+            .as.query_device_text = {.interface_id = channel->announcement.usb_device,
+                                     .text_type = WIRE_TEXT_TYPE_LOCATION_INFORMATION,
+                                     .locale_id = WIRE_LOCALE_ENGLISH_US},
+        },
+        NULL);
+}
+
 void rdpusb_device_channel_retract(RdpusbDeviceChannel *channel)
 {
     if (channel->state != ACTIVE)
@@ -506,6 +523,13 @@ static bool take_message(RdpusbDeviceChannel *channel, WireMessage *m, GError **
         if (!is_completion_legal)
             break;
         take_barrier(channel, &m->as.io_control_completion);
+        return true;
+    case WIRE_MESSAGE_QUERY_DEVICE_TEXT_RESPONSE:
+        if (!channel->awaits_location)
+            break;
+        channel->awaits_location = false;
+        urbdrc_announcement_take_location(&channel->announcement,
+                                          &m->as.query_device_text_response.device_description);
         return true;
     default: break;
     }
