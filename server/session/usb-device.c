@@ -38,6 +38,9 @@ struct UsbDevice {
     bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
+
+    bool settled;
+    uint32_t twin_of; /* number, or 0 */
 };
 
 UsbDevice *usb_device_new(uint32_t number, Channel *channel, Link *link, const RdpusbLimits *limits,
@@ -121,7 +124,7 @@ static char *state_of(const UsbDevice *device)
 
 bool usb_device_is_known(const UsbDevice *device)
 {
-    return rdpusb_bridge_state(device->bridge) > RDPUSB_BRIDGE_HANDSHAKE;
+    return rdpusb_bridge_state(device->bridge) > RDPUSB_BRIDGE_HANDSHAKE && device->twin_of == 0;
 }
 
 char *usb_device_describe(const UsbDevice *device)
@@ -313,6 +316,51 @@ bool usb_device_write(UsbDevice *device, int64_t now)
     return true;
 }
 
+/* ---- Twins ---- */
+
+const RdpusbAnnouncement *usb_device_announcement(const UsbDevice *device)
+{
+    return rdpusb_bridge_announcement(device->bridge);
+}
+
+void usb_device_query_location(UsbDevice *device)
+{
+    rdpusb_bridge_query_location(device->bridge);
+}
+
+bool usb_device_is_settled(const UsbDevice *device)
+{
+    return device->settled;
+}
+
+void usb_device_settle(UsbDevice *device)
+{
+    device->settled = true;
+}
+
+void usb_device_leave_alone(UsbDevice *device, const UsbDevice *other, int64_t now)
+{
+    g_message("device %u: the client announces device %u for the second time: left alone",
+              device->number, other->number);
+    device->settled = true;
+    device->twin_of = other->number;
+    usb_device_detach(device, "announced twice", now);
+}
+
+uint32_t usb_device_twin_of(const UsbDevice *device)
+{
+    return device->twin_of;
+}
+
+/* Nothing is asked on this channel any more, and what comes is dropped. */
+static void drain(UsbDevice *device)
+{
+    size_t size;
+    while (channel_read(device->channel, &size))
+        continue;
+    device->closed |= channel_state(device->channel) == CHANNEL_CLOSED;
+}
+
 /* ---- Turns ---- */
 
 void usb_device_detach(UsbDevice *device, const char *reason, int64_t now)
@@ -360,8 +408,10 @@ static void follow_end(UsbDevice *device, int64_t now)
 
 void usb_device_turn(UsbDevice *device, int64_t now)
 {
-    if (device->over)
+    if (device->over) {
+        drain(device);
         return;
+    }
     if (!device->closed && rdpusb_bridge_state(device->bridge) != RDPUSB_BRIDGE_GONE)
         follow_channel(device, now);
     if (device->over)

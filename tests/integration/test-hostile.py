@@ -194,6 +194,52 @@ def whole(test, profile):
     arena.finish()
 
 
+@scenario('a device that is announced twice is attached once', each=('FreeRDP 3.10', 'mstsc'))
+def twins(test, profile):
+    arena = Arena(test, ports=3)
+    client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    client.steps('plug-like 5 twin')
+    arena.log('device 2: the client announces device 1 for the second time')
+    arena.guests[1].steps('attach', LOOPBACK + '65536')
+    client.steps('plug')
+    arena.guests[2].steps('attach')  # the twin did not come in between
+    # The twin's channel stays until the device has gone, or FreeRDP would give that back.
+    equal(client.steps('state').split(',')[:2], ['4 channels', ' 4 open'], 'channels')
+    arena.guests[1].steps(LOOPBACK + '65536')
+    client.steps('unplug 5', 'await closed 2')
+    arena.guests[1].steps('wait-disconnect')
+    arena.guests[2].steps(LOOPBACK + '65536')
+    # Both at once.
+    client.steps('unplug 7')
+    arena.guests[2].steps('wait-disconnect')
+    client.steps('plug', 'plug-like 8 twin')
+    arena.log('device 5: the client announces device 4 for the second time')
+    arena.guests[1].steps('attach', LOOPBACK + '65536')
+    client.finish()
+    arena.check_over(client)
+    arena.finish()
+
+
+@scenario('devices that differ in nothing but their places are two', each=('FreeRDP 3.10', 'mstsc'))
+def lookalikes(test, profile):
+    arena = Arena(test, ports=4)
+    client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    client.steps('plug-like 5 elsewhere', 'plug-like 5 elsewhere')
+    for guest in arena.guests[2:]:
+        guest.steps('attach')
+    for guest in arena.guests[1:]:
+        guest.steps(LOOPBACK + '65536')
+    client.steps('unplug 6')
+    arena.guests[2].steps('wait-disconnect')
+    arena.guests[1].steps(LOOPBACK + '65536')
+    arena.guests[3].steps(LOOPBACK + '65536')
+    client.finish()
+    arena.check_over(client)
+    arena.finish()
+
+
 # ---- Memory ----
 
 @limited_scenario('a message of 4 GiB ends only its connection', each=('control channel', 'device channel'))
@@ -394,7 +440,8 @@ def flood(test):
     arena = Arena(test)
     client = arena.client('hostile', 'plug', 'connect')
     arena.guests[1].steps('attach')
-    client.steps(f'send 0 {ADD_VIRTUAL_CHANNEL} 10000', 'await open 32')
+    unnamed = ADD_VIRTUAL_CHANNEL[:8] + '00000000' + ADD_VIRTUAL_CHANNEL[16:]  # what has a name is one device
+    client.steps(f'send 0 {unnamed} 10000', 'await open 32')
     arena.guests[1].steps(LOOPBACK + '65536')
     arena.check('max-device-channels .*32')
     equal(client.steps('state').split(',')[0], '33 channels', 'what the server opened')
