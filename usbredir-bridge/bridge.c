@@ -18,6 +18,7 @@ struct RdpusbBridge {
     bool gone;
     bool failed;
     int64_t leave_deadline;
+    uint64_t dropped_packets; /* by earlier guest links */
     char *reason;
 };
 
@@ -226,6 +227,7 @@ void rdpusb_bridge_guest_disconnected(RdpusbBridge *bridge, int64_t now)
 {
     if (!bridge->guest)
         return;
+    bridge->dropped_packets += bridge->guest->dropped;
     g_clear_pointer(&bridge->guest, guest_link_free);
     bridge->guest_leaves = false;
     device_guest_detached(bridge->device, now);
@@ -297,6 +299,15 @@ const char *rdpusb_bridge_reason(const RdpusbBridge *bridge)
 bool rdpusb_bridge_failed(const RdpusbBridge *bridge)
 {
     return bridge->failed;
+}
+
+void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *counters)
+{
+    rdpusb_device_channel_get_counters(bridge->channel, counters);
+    counters->held_requests_now += bridge->device->guest_requests;
+    counters->held_bytes_now += bridge->device->guest_bytes + bridge->device->bytes_at_client;
+    counters->dropped_packets =
+        bridge->dropped_packets + (bridge->guest ? bridge->guest->dropped : 0);
 }
 
 const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge)

@@ -109,6 +109,7 @@ RDPUSB_EXPORT RdpusbBridgeState rdpusb_bridge_state(const RdpusbBridge *bridge);
 RDPUSB_EXPORT const char *rdpusb_bridge_reason(const RdpusbBridge *bridge);
 /* True when the bridge ended because of what the client sent: worth a warning, not a message. */
 RDPUSB_EXPORT bool rdpusb_bridge_failed(const RdpusbBridge *bridge);
+RDPUSB_EXPORT void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *counters);
 /* NULL before READY. Valid until free. */
 RDPUSB_EXPORT const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge);
 /* NULL before ADD_DEVICE. */

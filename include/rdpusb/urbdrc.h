@@ -189,6 +189,19 @@ rdpusb_device_channel_announcement(const RdpusbDeviceChannel *channel);
  * that are alike in everything else differ in it. Not before ANNOUNCED; asking once is enough. */
 RDPUSB_EXPORT void rdpusb_device_channel_query_location(RdpusbDeviceChannel *channel);
 
+/* Since the beginning, except where it says "now". */
+typedef struct {
+    uint64_t asked;               /* requests */
+    uint64_t ended;               /* those whose completion came */
+    uint64_t given_up;            /* those among them that the client never answered */
+    uint64_t bytes_in, bytes_out; /* that the device sent and took */
+    uint64_t held_requests_now;   /* that wait for an end, the guest's included */
+    uint64_t held_bytes_now;      /* that count against some limit for that reason */
+    uint64_t dropped_packets;     /* of streams, for a guest that does not read */
+} RdpusbCounters;
+RDPUSB_EXPORT void rdpusb_device_channel_get_counters(const RdpusbDeviceChannel *channel,
+                                                      RdpusbCounters *counters);
+
 /* A short word for messages: "hand-shake", "waiting for the device", "active", "closed". */
 RDPUSB_EXPORT const char *rdpusb_device_channel_state(const RdpusbDeviceChannel *channel);
 

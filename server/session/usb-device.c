@@ -60,10 +60,27 @@ UsbDevice *usb_device_new(uint32_t number, Channel *channel, Link *link, const R
     return device;
 }
 
+/* What is held now is leaked: the line is there for tests, too. */
+static void log_counters(const UsbDevice *device)
+{
+    RdpusbCounters counters;
+    rdpusb_bridge_get_counters(device->bridge, &counters);
+    g_debug("device %u: over: %" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT
+            " ended, %" G_GUINT64_FORMAT " given up; %" G_GUINT64_FORMAT
+            " bytes in, %" G_GUINT64_FORMAT " out; %" G_GUINT64_FORMAT
+            " packets dropped; %" G_GUINT64_FORMAT " requests and %" G_GUINT64_FORMAT " bytes held",
+            device->number, counters.asked, counters.ended, counters.given_up, counters.bytes_in,
+            counters.bytes_out, counters.dropped_packets, counters.held_requests_now,
+            counters.held_bytes_now);
+}
+
 void usb_device_free(UsbDevice *device)
 {
     if (!device)
         return;
+    rdpusb_bridge_client_closed(device->bridge, g_get_monotonic_time());
+    if (rdpusb_bridge_announcement(device->bridge))
+        log_counters(device);
     g_clear_pointer(&device->guest, transport_byte_stream_free);
     g_clear_pointer(&device->channel, channel_close);
     g_clear_pointer(&device->bridge, rdpusb_bridge_free);

@@ -37,6 +37,7 @@ struct RdpusbDeviceChannel {
     unsigned n_events_fetched;
     UrbdrcLists lists; /* of the last completion */
     unsigned ignored;
+    RdpusbCounters counters;
 };
 
 RdpusbDeviceChannel *rdpusb_device_channel_new(uint32_t request_completion,
@@ -126,6 +127,8 @@ static void push_completion(RdpusbDeviceChannel *channel, const UrbdrcRequest *r
 {
     if (request->kind == URBDRC_REQUEST_BARRIER)
         return;
+    channel->counters.ended++;
+    *(request->is_in ? &channel->counters.bytes_in : &channel->counters.bytes_out) += event.size;
     event.type = RDPUSB_DEVICE_EVENT_COMPLETION;
     event.owner = request->owner;
     event.request_id = request->id;
@@ -136,7 +139,16 @@ static void push_completion(RdpusbDeviceChannel *channel, const UrbdrcRequest *r
 static void give_up(RdpusbDeviceChannel *channel, UrbdrcRequest *request, RdpusbStatus status)
 {
     push_completion(channel, request, (RdpusbDeviceEvent){.status = status});
+    channel->counters.given_up += request->kind != URBDRC_REQUEST_BARRIER;
     urbdrc_request_table_bury(&channel->table, request);
+}
+
+void rdpusb_device_channel_get_counters(const RdpusbDeviceChannel *channel,
+                                        RdpusbCounters *counters)
+{
+    *counters = channel->counters;
+    counters->held_requests_now = channel->table.open.length;
+    counters->held_bytes_now = channel->table.bytes;
 }
 
 /* ---- Requests ---- */
@@ -173,6 +185,7 @@ static UrbdrcRequest *submit(RdpusbDeviceChannel *channel, UrbdrcRequestKind kin
         urbdrc_request_table_remove(&channel->table, request);
         return NULL;
     }
+    channel->counters.asked += kind != URBDRC_REQUEST_BARRIER;
     return request;
 }
 
