@@ -13,6 +13,7 @@ struct RdpusbBridge {
     GuestLink *guest; /* NULL: not connected */
     bool started;     /* ADD_DEVICE came */
     bool client_closed;
+    bool client_said_gone;
     bool guest_leaves; /* device_disconnect went out, its acknowledgement is awaited */
     bool leaving;
     bool gone;
@@ -104,6 +105,10 @@ static void check_end(RdpusbBridge *bridge, int64_t now)
     bridge->gone = (guest_done && client_done) || now >= bridge->leave_deadline;
 }
 
+static void close_client(RdpusbBridge *bridge, int64_t now);
+
+/* A client that says of one request that the device is gone will close the channel in a moment:
+ * nothing is asked any more. FreeRDP's would use what it is just freeing. */
 static void take_turn(RdpusbBridge *bridge, int64_t now)
 {
     RdpusbDeviceEvent event;
@@ -113,10 +118,14 @@ static void take_turn(RdpusbBridge *bridge, int64_t now)
             bridge->started = true;
             device_start(bridge->device, now);
         } else {
+            bridge->client_said_gone |=
+                !bridge->client_closed && event.status == RDPUSB_STATUS_GONE;
             device_client_event(bridge->device, &event, now);
         }
         send_answers(bridge);
     }
+    if (bridge->client_said_gone)
+        close_client(bridge, now);
     check_end(bridge, now);
 }
 
@@ -294,6 +303,11 @@ RdpusbBridgeState rdpusb_bridge_state(const RdpusbBridge *bridge)
 const char *rdpusb_bridge_reason(const RdpusbBridge *bridge)
 {
     return bridge->reason;
+}
+
+bool rdpusb_bridge_client_said_gone(const RdpusbBridge *bridge)
+{
+    return bridge->client_said_gone;
 }
 
 bool rdpusb_bridge_failed(const RdpusbBridge *bridge)

@@ -107,6 +107,9 @@ RDPUSB_EXPORT void rdpusb_bridge_tick(RdpusbBridge *bridge, int64_t now);
 RDPUSB_EXPORT RdpusbBridgeState rdpusb_bridge_state(const RdpusbBridge *bridge);
 /* Why the bridge is LEAVING or GONE, in words for people; "" otherwise. */
 RDPUSB_EXPORT const char *rdpusb_bridge_reason(const RdpusbBridge *bridge);
+/* True when the client answered a request with that the device is gone. The bridge asks nothing
+ * more then, and the client closes the channel: it should be given a moment for that. */
+RDPUSB_EXPORT bool rdpusb_bridge_client_said_gone(const RdpusbBridge *bridge);
 /* True when the bridge ended because of what the client sent: worth a warning, not a message. */
 RDPUSB_EXPORT bool rdpusb_bridge_failed(const RdpusbBridge *bridge);
 RDPUSB_EXPORT void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *counters);

@@ -257,10 +257,16 @@ static void bury(Session *session, UsbDevice *device)
     wake(session); /* others may wait for its channel, or its end */
 }
 
-static bool is_to_bury(Session *session, UsbDevice *device)
+/* When a device may be freed, and its channel be closed. */
+static int64_t burial_time(Session *session, UsbDevice *device)
 {
-    return usb_device_is_over(device) && !(usb_device_is_held_by_client(device) &&
-                                           find_device(session, usb_device_twin_of(device)));
+    if (!usb_device_is_over(device))
+        return RDPUSB_NO_DEADLINE;
+    if (!usb_device_is_held_by_client(device))
+        return 0;
+    if (find_device(session, usb_device_twin_of(device)))
+        return RDPUSB_NO_DEADLINE;
+    return MAX(session->next_close, usb_device_close_time(device));
 }
 
 /* Channels that the client has to close for us are closed one after the other. */
@@ -270,7 +276,7 @@ static void bury_devices(Session *session, int64_t now)
     while (i < session->devices->len) {
         UsbDevice *device = session->devices->pdata[i];
         bool held = usb_device_is_held_by_client(device);
-        if (!is_to_bury(session, device) || (held && now < session->next_close)) {
+        if (now < burial_time(session, device)) {
             i++;
             continue;
         }
@@ -294,8 +300,8 @@ static int64_t next_deadline(Session *session)
     int64_t deadline = usb_control_deadline(session->control);
     for (guint i = 0; i < session->devices->len; i++) {
         UsbDevice *device = session->devices->pdata[i];
-        deadline = MIN(deadline, is_to_bury(session, device) ? session->next_close
-                                                             : usb_device_deadline(device));
+        int64_t burial = burial_time(session, device); /* MIN would call it twice */
+        deadline = MIN(deadline, MIN(burial, usb_device_deadline(device)));
     }
     if (session->state == SESSION_ENDING)
         deadline = MIN(deadline, session->end_deadline);

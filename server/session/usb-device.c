@@ -9,6 +9,9 @@
 /* [MS-RDPEUSB] 3.3.5 knows no time limits; a client that means to open a channel does so at once.
  */
 #define OPEN_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+/* How long a client has to close the channel of a device that it calls gone. FreeRDP's takes a
+ * tenth of a second for each device that leaves. */
+#define GONE_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 /* How long a guest has to take the last bytes, device_disconnect among them. */
 #define FLUSH_TIMEOUT (500 * G_TIME_SPAN_MILLISECOND)
 
@@ -38,6 +41,7 @@ struct UsbDevice {
     bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
+    int64_t close_time; /* of the channel, unless the client closes it before */
 
     bool settled;
     uint32_t twin_of; /* number, or 0 */
@@ -421,6 +425,8 @@ static void follow_end(UsbDevice *device, int64_t now)
     if (device->offered)
         link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge));
     device->over = true;
+    if (rdpusb_bridge_client_said_gone(device->bridge))
+        device->close_time = now + GONE_TIMEOUT;
 }
 
 void usb_device_turn(UsbDevice *device, int64_t now)
@@ -466,6 +472,11 @@ int64_t usb_device_deadline(const UsbDevice *device)
 bool usb_device_is_over(const UsbDevice *device)
 {
     return device->over;
+}
+
+int64_t usb_device_close_time(const UsbDevice *device)
+{
+    return device->close_time;
 }
 
 bool usb_device_is_held_by_client(const UsbDevice *device)

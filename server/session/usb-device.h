@@ -48,6 +48,8 @@ void usb_device_client_gone(UsbDevice *device, int64_t now);
 bool usb_device_is_over(const UsbDevice *device);
 /* True when the client has to give the device back as soon as its channel is closed. */
 bool usb_device_is_held_by_client(const UsbDevice *device);
+/* Before this a client that said that the device is gone should close the channel by itself. */
+int64_t usb_device_close_time(const UsbDevice *device);
 
 /* What the client said of it, NULL before; and where it is, asked for only by this. */
 const RdpusbAnnouncement *usb_device_announcement(const UsbDevice *device);
