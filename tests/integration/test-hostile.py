@@ -13,7 +13,8 @@ import threading
 import time
 
 from daemon import BUILD, Daemon, END_SECONDS, PASSWORD, USER, find_program, login
-from process import Failure, Process
+from process import Failure
+from talker import Talker
 from tap import equal, expect, main, scenario
 
 PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.12', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
@@ -55,33 +56,6 @@ def is_sanitized():
 def limited_scenario(*arguments, **options):
     """A scenario about the limit of memory, which rdpusbd does not set for a session with a sanitizer."""
     return (lambda function: function) if is_sanitized() else scenario(*arguments, **options)
-
-
-class Talker(Process):
-    """A program that reads steps, one a line, and answers each with a line that begins with it."""
-
-    def __init__(self, name, arguments):
-        super().__init__(name, arguments, interactive=True)
-
-    def steps(self, *lines, timeout=20):
-        """Does these steps; returns the answer to the last."""
-        for line in lines:
-            mark = self.log.mark()
-            self.say(line)
-            answer = self.log.wait(rf'^{re.escape(line[:100])}:(.*)$', timeout, mark)[1].strip()
-            if 'FAILED' in answer:
-                raise Failure(f'{self.name}: {line[:100]}: {answer}')
-        return answer
-
-    def finish(self, timeout=20):
-        """It has to end well: a step that fails, or a violation of the protocol by the server, makes it end badly."""
-        self.say_no_more()
-        equal(self.wait(timeout), 0, f'exit status of {self.name}')
-
-    def close(self, timeout=5):
-        if self.running():
-            self.signal(signal.SIGCONT)
-        super().close(timeout)
 
 
 class Arena:
