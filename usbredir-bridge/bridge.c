@@ -14,11 +14,13 @@ struct RdpusbBridge {
     Capture *capture; /* NULL: never started */
     bool started;     /* ADD_DEVICE came */
     bool client_closed;
+    bool client_said_gone;
     bool guest_leaves; /* device_disconnect went out, its acknowledgement is awaited */
     bool leaving;
     bool gone;
     bool failed;
     int64_t leave_deadline;
+    uint64_t dropped_packets; /* by earlier guest links */
     char *reason;
 };
 
@@ -104,6 +106,10 @@ static void check_end(RdpusbBridge *bridge, int64_t now)
     bridge->gone = (guest_done && client_done) || now >= bridge->leave_deadline;
 }
 
+static void close_client(RdpusbBridge *bridge, int64_t now);
+
+/* A client that says of one request that the device is gone will close the channel in a moment:
+ * nothing is asked any more. FreeRDP's would use what it is just freeing. */
 static void take_turn(RdpusbBridge *bridge, int64_t now)
 {
     RdpusbDeviceEvent event;
@@ -113,10 +119,14 @@ static void take_turn(RdpusbBridge *bridge, int64_t now)
             bridge->started = true;
             device_start(bridge->device, now);
         } else {
+            bridge->client_said_gone |=
+                !bridge->client_closed && event.status == RDPUSB_STATUS_GONE;
             device_client_event(bridge->device, &event, now);
         }
         send_answers(bridge);
     }
+    if (bridge->client_said_gone)
+        close_client(bridge, now);
     check_end(bridge, now);
 }
 
@@ -230,6 +240,7 @@ void rdpusb_bridge_guest_disconnected(RdpusbBridge *bridge, int64_t now)
 {
     if (!bridge->guest)
         return;
+    bridge->dropped_packets += bridge->guest->dropped;
     g_clear_pointer(&bridge->guest, guest_link_free);
     if (bridge->capture)
         capture_gone(bridge->capture, now, "guest: gone");
@@ -327,9 +338,23 @@ const char *rdpusb_bridge_reason(const RdpusbBridge *bridge)
     return bridge->reason;
 }
 
+bool rdpusb_bridge_client_said_gone(const RdpusbBridge *bridge)
+{
+    return bridge->client_said_gone;
+}
+
 bool rdpusb_bridge_failed(const RdpusbBridge *bridge)
 {
     return bridge->failed;
+}
+
+void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *counters)
+{
+    rdpusb_device_channel_get_counters(bridge->channel, counters);
+    counters->held_requests_now += bridge->device->guest_requests;
+    counters->held_bytes_now += bridge->device->guest_bytes + bridge->device->bytes_at_client;
+    counters->dropped_packets =
+        bridge->dropped_packets + (bridge->guest ? bridge->guest->dropped : 0);
 }
 
 const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge)
@@ -342,4 +367,9 @@ const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge)
 const RdpusbAnnouncement *rdpusb_bridge_announcement(const RdpusbBridge *bridge)
 {
     return rdpusb_device_channel_announcement(bridge->channel);
+}
+
+void rdpusb_bridge_query_location(RdpusbBridge *bridge)
+{
+    rdpusb_device_channel_query_location(bridge->channel);
 }

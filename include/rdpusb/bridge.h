@@ -107,12 +107,18 @@ RDPUSB_EXPORT void rdpusb_bridge_tick(RdpusbBridge *bridge, int64_t now);
 RDPUSB_EXPORT RdpusbBridgeState rdpusb_bridge_state(const RdpusbBridge *bridge);
 /* Why the bridge is LEAVING or GONE, in words for people; "" otherwise. */
 RDPUSB_EXPORT const char *rdpusb_bridge_reason(const RdpusbBridge *bridge);
+/* True when the client answered a request with that the device is gone. The bridge asks nothing
+ * more then, and the client closes the channel: it should be given a moment for that. */
+RDPUSB_EXPORT bool rdpusb_bridge_client_said_gone(const RdpusbBridge *bridge);
 /* True when the bridge ended because of what the client sent: worth a warning, not a message. */
 RDPUSB_EXPORT bool rdpusb_bridge_failed(const RdpusbBridge *bridge);
+RDPUSB_EXPORT void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *counters);
 /* NULL before READY. Valid until free. */
 RDPUSB_EXPORT const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge);
 /* NULL before ADD_DEVICE. */
 RDPUSB_EXPORT const RdpusbAnnouncement *rdpusb_bridge_announcement(const RdpusbBridge *bridge);
+/* As rdpusb_device_channel_query_location(). */
+RDPUSB_EXPORT void rdpusb_bridge_query_location(RdpusbBridge *bridge);
 
 /*
  * Capture: what passes between guest and device, as the bytes of a pcapng file that Wireshark

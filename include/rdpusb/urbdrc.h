@@ -50,8 +50,15 @@ RDPUSB_EXPORT bool rdpusb_control_channel_feed(RdpusbControlChannel *channel, co
 /* The next message to write, or NULL. The caller owns it. */
 RDPUSB_EXPORT GBytes *rdpusb_control_channel_next_message(RdpusbControlChannel *channel);
 
-/* How many ADD_VIRTUAL_CHANNEL came since the last call: open that many device channels. */
+/* How many devices ADD_VIRTUAL_CHANNEL told of since the last call: open that many device channels.
+ */
 RDPUSB_EXPORT unsigned rdpusb_control_channel_take_additions(RdpusbControlChannel *channel);
+
+/* What became of such a channel: ADD_DEVICE came there with this UsbDevice, or it ended without
+ * any. Clients repeat ADD_VIRTUAL_CHANNEL; this tells repetitions from further devices. Take the
+ * additions afterwards. */
+RDPUSB_EXPORT void rdpusb_control_channel_found(RdpusbControlChannel *channel, uint32_t usb_device);
+RDPUSB_EXPORT void rdpusb_control_channel_found_none(RdpusbControlChannel *channel);
 
 /* When to call tick at the latest; RDPUSB_NO_DEADLINE for never. */
 RDPUSB_EXPORT int64_t rdpusb_control_channel_deadline(const RdpusbControlChannel *channel);
@@ -85,6 +92,7 @@ typedef struct {
     char **hardware_ids;      /* NULL-terminated */
     char **compatibility_ids; /* NULL-terminated */
     char *container_id;
+    char *location; /* NULL unless asked for, and answered; "" when the client knows none */
     uint32_t supported_usb_version;
     uint32_t device_is_high_speed;
     uint32_t no_ack_isoch_write_jitter_buffer_size_in_ms;
@@ -176,6 +184,23 @@ RDPUSB_EXPORT void rdpusb_device_channel_closed(RdpusbDeviceChannel *channel);
 /* NULL before ANNOUNCED. Valid as long as the channel. */
 RDPUSB_EXPORT const RdpusbAnnouncement *
 rdpusb_device_channel_announcement(const RdpusbDeviceChannel *channel);
+
+/* Asks the client where the device is plugged in, for the announcement's `location`. Two devices
+ * that are alike in everything else differ in it. Not before ANNOUNCED; asking once is enough. */
+RDPUSB_EXPORT void rdpusb_device_channel_query_location(RdpusbDeviceChannel *channel);
+
+/* Since the beginning, except where it says "now". */
+typedef struct {
+    uint64_t asked;               /* requests */
+    uint64_t ended;               /* those whose completion came */
+    uint64_t given_up;            /* those among them that the client never answered */
+    uint64_t bytes_in, bytes_out; /* that the device sent and took */
+    uint64_t held_requests_now;   /* that wait for an end, the guest's included */
+    uint64_t held_bytes_now;      /* that count against some limit for that reason */
+    uint64_t dropped_packets;     /* of streams, for a guest that does not read */
+} RdpusbCounters;
+RDPUSB_EXPORT void rdpusb_device_channel_get_counters(const RdpusbDeviceChannel *channel,
+                                                      RdpusbCounters *counters);
 
 /* A short word for messages: "hand-shake", "waiting for the device", "active", "closed". */
 RDPUSB_EXPORT const char *rdpusb_device_channel_state(const RdpusbDeviceChannel *channel);

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "peer.h"
 #include "session-log.h"
+#include "twins.h"
 #include "usb-control.h"
 #include "usb-device.h"
 
@@ -202,12 +203,22 @@ static void open_devices(Session *session, int64_t now)
 static void follow_control(Session *session, int64_t now)
 {
     g_autoptr(GError) error = NULL;
-    if (usb_control_turn(session->control, now, &error)) {
-        open_devices(session, now);
+    if (usb_control_turn(session->control, now, &error))
         return;
-    }
     g_warning("control channel: %s", error->message);
     end(session, "the client broke the rules of USB redirection");
+}
+
+static void follow_devices(Session *session, int64_t now)
+{
+    for (guint i = 0; i < session->devices->len; i++) {
+        UsbDevice *device = session->devices->pdata[i];
+        bool was_found = usb_device_announcement(device);
+        usb_device_turn(device, now);
+        if (!was_found && usb_device_announcement(device))
+            usb_control_found(session->control, usb_device_announcement(device));
+    }
+    twins_find(session->devices, now);
 }
 
 /* ---- Turns ---- */
@@ -240,37 +251,58 @@ static void bury(Session *session, UsbDevice *device)
         if (session->epitaphs.length > MAX_EPITAPHS)
             g_free(g_queue_pop_head(&session->epitaphs));
     }
+    if (!usb_device_announcement(device))
+        usb_control_found(session->control, NULL);
     g_ptr_array_remove(session->devices, device);
+    wake(session); /* others may wait for its channel, or its end */
 }
 
-/* Closes the channels of devices that are over, one after the other. */
+/* When a device may be freed, and its channel be closed. */
+static int64_t burial_time(Session *session, UsbDevice *device)
+{
+    if (!usb_device_is_over(device))
+        return RDPUSB_NO_DEADLINE;
+    if (!usb_device_is_held_by_client(device))
+        return 0;
+    if (find_device(session, usb_device_twin_of(device)))
+        return RDPUSB_NO_DEADLINE;
+    return MAX(session->next_close, usb_device_close_time(device));
+}
+
+/* Channels that the client has to close for us are closed one after the other. */
 static void bury_devices(Session *session, int64_t now)
 {
-    for (guint i = 0; i < session->devices->len && now >= session->next_close; i++) {
+    guint i = 0;
+    while (i < session->devices->len) {
         UsbDevice *device = session->devices->pdata[i];
-        if (!usb_device_is_over(device))
+        bool held = usb_device_is_held_by_client(device);
+        if (now < burial_time(session, device)) {
+            i++;
             continue;
+        }
         bury(session, device);
-        session->next_close = now + CLOSE_INTERVAL;
+        if (held)
+            session->next_close = now + CLOSE_INTERVAL;
     }
 }
 
-static bool any_device(Session *session, bool over)
+static bool all_over(Session *session)
 {
     for (guint i = 0; i < session->devices->len; i++) {
-        if (usb_device_is_over(session->devices->pdata[i]) == over)
-            return true;
+        if (!usb_device_is_over(session->devices->pdata[i]))
+            return false;
     }
-    return false;
+    return true;
 }
 
 static int64_t next_deadline(Session *session)
 {
     int64_t deadline = usb_control_deadline(session->control);
-    for (guint i = 0; i < session->devices->len; i++)
-        deadline = MIN(deadline, usb_device_deadline(session->devices->pdata[i]));
-    if (any_device(session, true))
-        deadline = MIN(deadline, session->next_close);
+    for (guint i = 0; i < session->devices->len; i++) {
+        UsbDevice *device = session->devices->pdata[i];
+        int64_t burial = burial_time(session, device); /* MIN would call it twice */
+        deadline = MIN(deadline, MIN(burial, usb_device_deadline(device)));
+    }
     if (session->state == SESSION_ENDING)
         deadline = MIN(deadline, session->end_deadline);
     return deadline;
@@ -285,11 +317,11 @@ static gboolean on_turn(gpointer data)
     int64_t now = g_get_monotonic_time();
     if (session->state == SESSION_RUNNING)
         follow_control(session, now);
-    for (guint i = 0; i < session->devices->len; i++)
-        usb_device_turn(session->devices->pdata[i], now);
+    follow_devices(session, now);
+    if (session->state == SESSION_RUNNING)
+        open_devices(session, now);
     write_client(session, now);
-    if (session->state == SESSION_ENDING &&
-        (!any_device(session, false) || now >= session->end_deadline)) {
+    if (session->state == SESSION_ENDING && (all_over(session) || now >= session->end_deadline)) {
         finish(session);
         return G_SOURCE_CONTINUE;
     }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "usb-control.h"
 
-#include <rdpusb/urbdrc.h>
-
 /* The client's answer to the set-up of dynamic channels, and of this one. */
 #define OPEN_TIMEOUT (10 * G_TIME_SPAN_SECOND)
 
@@ -128,6 +126,14 @@ bool usb_control_write(UsbControl *control)
 unsigned usb_control_take_additions(UsbControl *control)
 {
     return rdpusb_control_channel_take_additions(control->protocol);
+}
+
+void usb_control_found(UsbControl *control, const RdpusbAnnouncement *announcement)
+{
+    if (announcement)
+        rdpusb_control_channel_found(control->protocol, announcement->usb_device);
+    else
+        rdpusb_control_channel_found_none(control->protocol);
 }
 
 const char *usb_control_absence(const UsbControl *control)

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rdpusb/urbdrc.h>
+
 #include "channels.h"
 
 typedef struct UsbControl UsbControl;
@@ -28,6 +30,8 @@ bool usb_control_write(UsbControl *control);
 
 /* How many device channels the client has asked for since the last call. */
 unsigned usb_control_take_additions(UsbControl *control);
+/* What came of one of these: the device that was announced there, or NULL. */
+void usb_control_found(UsbControl *control, const RdpusbAnnouncement *announcement);
 /* Why this connection has no USB devices and what to do about it, lines of text for the user; NULL
  * when it may have some. */
 const char *usb_control_absence(const UsbControl *control);

@@ -10,6 +10,9 @@
 /* [MS-RDPEUSB] 3.3.5 knows no time limits; a client that means to open a channel does so at once.
  */
 #define OPEN_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+/* How long a client has to close the channel of a device that it calls gone. FreeRDP's takes a
+ * tenth of a second for each device that leaves. */
+#define GONE_TIMEOUT (2 * G_TIME_SPAN_SECOND)
 /* How long a guest has to take the last bytes, device_disconnect among them. */
 #define FLUSH_TIMEOUT (500 * G_TIME_SPAN_MILLISECOND)
 
@@ -40,6 +43,10 @@ struct UsbDevice {
     bool silent;                  /* it is gone because the client said nothing */
     char *epitaph;                /* why the user does not have it */
     bool over;
+    int64_t close_time; /* of the channel, unless the client closes it before */
+
+    bool settled;
+    uint32_t twin_of; /* number, or 0 */
 };
 
 /* ---- The capture ---- */
@@ -94,10 +101,27 @@ UsbDevice *usb_device_new(uint32_t number, Channel *channel, Link *link, const R
     return device;
 }
 
+/* What is held now is leaked: the line is there for tests, too. */
+static void log_counters(const UsbDevice *device)
+{
+    RdpusbCounters counters;
+    rdpusb_bridge_get_counters(device->bridge, &counters);
+    g_debug("device %u: over: %" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT
+            " ended, %" G_GUINT64_FORMAT " given up; %" G_GUINT64_FORMAT
+            " bytes in, %" G_GUINT64_FORMAT " out; %" G_GUINT64_FORMAT
+            " packets dropped; %" G_GUINT64_FORMAT " requests and %" G_GUINT64_FORMAT " bytes held",
+            device->number, counters.asked, counters.ended, counters.given_up, counters.bytes_in,
+            counters.bytes_out, counters.dropped_packets, counters.held_requests_now,
+            counters.held_bytes_now);
+}
+
 void usb_device_free(UsbDevice *device)
 {
     if (!device)
         return;
+    rdpusb_bridge_client_closed(device->bridge, g_get_monotonic_time());
+    if (rdpusb_bridge_announcement(device->bridge))
+        log_counters(device);
     g_clear_pointer(&device->guest, transport_byte_stream_free);
     g_clear_pointer(&device->channel, channel_close);
     end_capture(device, g_get_monotonic_time());
@@ -159,7 +183,7 @@ static char *state_of(const UsbDevice *device)
 
 bool usb_device_is_known(const UsbDevice *device)
 {
-    return rdpusb_bridge_state(device->bridge) > RDPUSB_BRIDGE_HANDSHAKE;
+    return rdpusb_bridge_state(device->bridge) > RDPUSB_BRIDGE_HANDSHAKE && device->twin_of == 0;
 }
 
 char *usb_device_describe(const UsbDevice *device)
@@ -351,6 +375,51 @@ bool usb_device_write(UsbDevice *device, int64_t now)
     return true;
 }
 
+/* ---- Twins ---- */
+
+const RdpusbAnnouncement *usb_device_announcement(const UsbDevice *device)
+{
+    return rdpusb_bridge_announcement(device->bridge);
+}
+
+void usb_device_query_location(UsbDevice *device)
+{
+    rdpusb_bridge_query_location(device->bridge);
+}
+
+bool usb_device_is_settled(const UsbDevice *device)
+{
+    return device->settled;
+}
+
+void usb_device_settle(UsbDevice *device)
+{
+    device->settled = true;
+}
+
+void usb_device_leave_alone(UsbDevice *device, const UsbDevice *other, int64_t now)
+{
+    g_message("device %u: the client announces device %u for the second time: left alone",
+              device->number, other->number);
+    device->settled = true;
+    device->twin_of = other->number;
+    usb_device_detach(device, "announced twice", now);
+}
+
+uint32_t usb_device_twin_of(const UsbDevice *device)
+{
+    return device->twin_of;
+}
+
+/* Nothing is asked on this channel any more, and what comes is dropped. */
+static void drain(UsbDevice *device)
+{
+    size_t size;
+    while (channel_read(device->channel, &size))
+        continue;
+    device->closed |= channel_state(device->channel) == CHANNEL_CLOSED;
+}
+
 /* ---- Turns ---- */
 
 void usb_device_detach(UsbDevice *device, const char *reason, int64_t now)
@@ -395,12 +464,16 @@ static void follow_end(UsbDevice *device, int64_t now)
     if (device->offered)
         link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge));
     device->over = true;
+    if (rdpusb_bridge_client_said_gone(device->bridge))
+        device->close_time = now + GONE_TIMEOUT;
 }
 
 void usb_device_turn(UsbDevice *device, int64_t now)
 {
-    if (device->over)
+    if (device->over) {
+        drain(device);
         return;
+    }
     if (!device->closed && rdpusb_bridge_state(device->bridge) != RDPUSB_BRIDGE_GONE)
         follow_channel(device, now);
     if (device->over)
@@ -439,4 +512,14 @@ int64_t usb_device_deadline(const UsbDevice *device)
 bool usb_device_is_over(const UsbDevice *device)
 {
     return device->over;
+}
+
+int64_t usb_device_close_time(const UsbDevice *device)
+{
+    return device->close_time;
+}
+
+bool usb_device_is_held_by_client(const UsbDevice *device)
+{
+    return !device->closed && rdpusb_bridge_announcement(device->bridge);
 }

@@ -48,6 +48,23 @@ void usb_device_client_gone(UsbDevice *device, int64_t now);
 
 /* True when guest and broker know that the device has gone: only usb_device_free() is left. */
 bool usb_device_is_over(const UsbDevice *device);
+/* True when the client has to give the device back as soon as its channel is closed. */
+bool usb_device_is_held_by_client(const UsbDevice *device);
+/* Before this a client that said that the device is gone should close the channel by itself. */
+int64_t usb_device_close_time(const UsbDevice *device);
+
+/* What the client said of it, NULL before; and where it is, asked for only by this. */
+const RdpusbAnnouncement *usb_device_announcement(const UsbDevice *device);
+void usb_device_query_location(UsbDevice *device);
+
+/* For twins.h. Until it is settled, it may yet prove to be a twin. */
+bool usb_device_is_settled(const UsbDevice *device);
+void usb_device_settle(UsbDevice *device);
+/* It is `other` once more: ends it, but not its channel. That is to stay as long as `other`:
+ * FreeRDP would reset the device, and give back the wrong one. */
+void usb_device_leave_alone(UsbDevice *device, const UsbDevice *other, int64_t now);
+/* The number of the device that it is a twin of, or 0. */
+uint32_t usb_device_twin_of(const UsbDevice *device);
 
 /* False for a channel on which the client has not announced its device yet, and may never do. */
 bool usb_device_is_known(const UsbDevice *device);

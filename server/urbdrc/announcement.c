@@ -37,11 +37,18 @@ void urbdrc_announcement_init(RdpusbAnnouncement *announcement, const WireAddDev
     };
 }
 
+void urbdrc_announcement_take_location(RdpusbAnnouncement *announcement, const WireText *wire)
+{
+    g_free(announcement->location);
+    announcement->location = text(wire);
+}
+
 void urbdrc_announcement_clear(RdpusbAnnouncement *announcement)
 {
     g_free(announcement->device_instance_id);
     g_strfreev(announcement->hardware_ids);
     g_strfreev(announcement->compatibility_ids);
     g_free(announcement->container_id);
+    g_free(announcement->location);
     *announcement = (RdpusbAnnouncement){0};
 }

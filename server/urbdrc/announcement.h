@@ -9,4 +9,6 @@
 
 void urbdrc_announcement_init(RdpusbAnnouncement *announcement, const WireAddDevice *m);
 /* Accepts a zeroed one. */
+/* The client's answer to QUERY_DEVICE_TEXT. */
+void urbdrc_announcement_take_location(RdpusbAnnouncement *announcement, const WireText *text);
 void urbdrc_announcement_clear(RdpusbAnnouncement *announcement);

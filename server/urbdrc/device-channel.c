@@ -29,6 +29,7 @@ struct RdpusbDeviceChannel {
     UrbdrcHandshake handshake;
     int64_t announce_deadline;
     RdpusbAnnouncement announcement;
+    bool awaits_location;
     UrbdrcOutbox outbox;
     UrbdrcRequestTable table;
     uint32_t pipe_output_buffer_size;
@@ -36,6 +37,7 @@ struct RdpusbDeviceChannel {
     unsigned n_events_fetched;
     UrbdrcLists lists; /* of the last completion */
     unsigned ignored;
+    RdpusbCounters counters;
 };
 
 RdpusbDeviceChannel *rdpusb_device_channel_new(uint32_t request_completion,
@@ -125,6 +127,8 @@ static void push_completion(RdpusbDeviceChannel *channel, const UrbdrcRequest *r
 {
     if (request->kind == URBDRC_REQUEST_BARRIER)
         return;
+    channel->counters.ended++;
+    *(request->is_in ? &channel->counters.bytes_in : &channel->counters.bytes_out) += event.size;
     event.type = RDPUSB_DEVICE_EVENT_COMPLETION;
     event.owner = request->owner;
     event.request_id = request->id;
@@ -135,7 +139,16 @@ static void push_completion(RdpusbDeviceChannel *channel, const UrbdrcRequest *r
 static void give_up(RdpusbDeviceChannel *channel, UrbdrcRequest *request, RdpusbStatus status)
 {
     push_completion(channel, request, (RdpusbDeviceEvent){.status = status});
+    channel->counters.given_up += request->kind != URBDRC_REQUEST_BARRIER;
     urbdrc_request_table_bury(&channel->table, request);
+}
+
+void rdpusb_device_channel_get_counters(const RdpusbDeviceChannel *channel,
+                                        RdpusbCounters *counters)
+{
+    *counters = channel->counters;
+    counters->held_requests_now = channel->table.open.length;
+    counters->held_bytes_now = channel->table.bytes;
 }
 
 /* ---- Requests ---- */
@@ -172,6 +185,7 @@ static UrbdrcRequest *submit(RdpusbDeviceChannel *channel, UrbdrcRequestKind kin
         urbdrc_request_table_remove(&channel->table, request);
         return NULL;
     }
+    channel->counters.asked += kind != URBDRC_REQUEST_BARRIER;
     return request;
 }
 
@@ -373,6 +387,22 @@ void rdpusb_device_channel_cancel(RdpusbDeviceChannel *channel, uint32_t request
     }
 }
 
+void rdpusb_device_channel_query_location(RdpusbDeviceChannel *channel)
+{
+    if (!is_usable(channel) || channel->awaits_location || channel->announcement.location)
+        return;
+    channel->awaits_location = true;
+    urbdrc_outbox_push(
+        &channel->outbox,
+        &(WireMessage){
+            .kind = WIRE_MESSAGE_QUERY_DEVICE_TEXT,
+            .as.query_device_text = {.interface_id = channel->announcement.usb_device,
+                                     .text_type = WIRE_TEXT_TYPE_LOCATION_INFORMATION,
+                                     .locale_id = WIRE_LOCALE_ENGLISH_US},
+        },
+        NULL);
+}
+
 void rdpusb_device_channel_retract(RdpusbDeviceChannel *channel)
 {
     if (channel->state != ACTIVE)
@@ -506,6 +536,13 @@ static bool take_message(RdpusbDeviceChannel *channel, WireMessage *m, GError **
         if (!is_completion_legal)
             break;
         take_barrier(channel, &m->as.io_control_completion);
+        return true;
+    case WIRE_MESSAGE_QUERY_DEVICE_TEXT_RESPONSE:
+        if (!channel->awaits_location)
+            break;
+        channel->awaits_location = false;
+        urbdrc_announcement_take_location(&channel->announcement,
+                                          &m->as.query_device_text_response.device_description);
         return true;
     default: break;
     }

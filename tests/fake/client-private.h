@@ -20,7 +20,8 @@ typedef struct {
 
 typedef struct {
     uint32_t handle;
-    uint32_t usb_device; /* on the wire */
+    uint32_t usb_device;    /* on the wire */
+    uint32_t port, address; /* of the hub; on the bus */
     bool is_announced;
     unsigned channel;
     bool is_registered;

@@ -184,12 +184,6 @@ FakeDevice *fake_client_device(FakeClient *client, uint32_t handle)
     return d ? &d->device : NULL;
 }
 
-void client_close(FakeClient *client, unsigned channel)
-{
-    fake_client_closed(client, channel);
-    g_queue_push_tail(&client->closed, GUINT_TO_POINTER(channel));
-}
-
 static Stage *stage_of(FakeClient *client, unsigned channel)
 {
     for (guint i = 0; i < client->stages->len; i++) {
@@ -202,7 +196,7 @@ static Stage *stage_of(FakeClient *client, unsigned channel)
     return &g_array_index(client->stages, ChannelStage, client->stages->len - 1).stage;
 }
 
-void fake_client_closed(FakeClient *client, unsigned channel)
+static void forget(FakeClient *client, unsigned channel)
 {
     ClientDevice *d = find_channel(client, channel);
     if (d)
@@ -210,6 +204,25 @@ void fake_client_closed(FakeClient *client, unsigned channel)
     if (client->has_control_channel && channel == client->control_channel)
         client->is_control_channel_closed = true;
     *stage_of(client, channel) = STAGE_CLOSED;
+}
+
+void client_close(FakeClient *client, unsigned channel)
+{
+    forget(client, channel);
+    g_queue_push_tail(&client->closed, GUINT_TO_POINTER(channel));
+}
+
+/* FreeRDP looks by the address for the device to give back. */
+void fake_client_closed(FakeClient *client, unsigned channel)
+{
+    const ClientDevice *d = find_channel(client, channel);
+    for (guint i = 0; d && client->devices->pdata[i] != d; i++) {
+        const ClientDevice *elder = client->devices->pdata[i];
+        if (elder->address == d->address)
+            client_violation(client, "closing the twin %u gave back device %u", d->handle,
+                             elder->handle);
+    }
+    forget(client, channel);
 }
 
 /* FreeRDP's GUIDs are the hexadecimal form of a text of at most 16 characters. */
@@ -245,7 +258,7 @@ static void send_add_device(FakeClient *client, const ClientDevice *d)
     FakeInterface first = {0};
     fake_device_interface(&d->device, 0, 0, &first);
 
-    g_autofree char *path = g_strdup_printf("\\1-%u", d->handle);
+    g_autofree char *path = g_strdup_printf("\\1-%u", d->port);
     g_autofree char *box = g_strdup_printf("%04X%04X%s", vendor, product, path + 1);
     g_autofree char *instance = guid_of(path, "GUID\n");
     g_autofree char *container = guid_of(box, "{GUID}\n");
@@ -306,10 +319,13 @@ static void start(FakeClient *client, unsigned channel)
     }
 }
 
-uint32_t fake_client_plug(FakeClient *client, const FakeDeviceModel *model)
+static uint32_t plug(FakeClient *client, const FakeDeviceModel *model, uint32_t port,
+                     uint32_t address)
 {
     ClientDevice *d = g_new0(ClientDevice, 1);
     d->handle = client->next_handle++;
+    d->port = port ? port : d->handle;
+    d->address = address ? address : d->handle;
     d->usb_device = client->profile->is_mstsc ? 0 : d->handle;
     fake_device_init(&d->device, model);
     g_queue_init(&d->transfers);
@@ -323,6 +339,17 @@ uint32_t fake_client_plug(FakeClient *client, const FakeDeviceModel *model)
             send_add_virtual_channel(client, other);
     }
     return d->handle;
+}
+
+uint32_t fake_client_plug(FakeClient *client, const FakeDeviceModel *model)
+{
+    return plug(client, model, 0, 0);
+}
+
+uint32_t fake_client_plug_like(FakeClient *client, uint32_t handle, bool is_twin)
+{
+    const ClientDevice *d = find_handle(client, handle);
+    return d ? plug(client, d->device.model, d->port, is_twin ? d->address : 0) : 0;
 }
 
 void fake_client_unplug(FakeClient *client, uint32_t handle)
@@ -366,7 +393,7 @@ static void query_device_text(FakeClient *client, const ClientDevice *d,
                                                             .message_id = m->message_id}};
     WireQueryDeviceTextResponse *response = &answer.as.query_device_text_response;
     g_autoptr(GByteArray) utf16 = g_byte_array_new();
-    g_autofree char *location = g_strdup_printf("Port_#%04u.Hub_#0001\n", d->handle);
+    g_autofree char *location = g_strdup_printf("Port_#%04u.Hub_#0001\n", d->address);
     uint8_t product = d->device.model->device[15];
     g_autoptr(GBytes) string = product ? fake_device_descriptor(&d->device, 3, product) : NULL;
     switch (m->text_type) {

@@ -81,6 +81,9 @@ void fake_client_set_on_urb(FakeClient *client, FakeOnUrb on_urb, void *data);
 /* Plugs a device in and announces it, if the control channel is ready. Returns a handle for the
  * calls below; FreeRDP's UsbDevice (5, 6, ...) equals it, mstsc's is always 0. */
 uint32_t fake_client_plug(FakeClient *client, const FakeDeviceModel *model);
+/* One that has the same ids as another: at that port of another hub, or (twin) that very device
+ * once more, as FreeRDP has it when a hot-plug crosses its own start. 0 if there is no other. */
+uint32_t fake_client_plug_like(FakeClient *client, uint32_t handle, bool is_twin);
 /* Its channel is closed by the client; what is pending there is never answered. */
 void fake_client_unplug(FakeClient *client, uint32_t handle);
 /* For fake_device_say() and fake_device_halt(); call fake_client_tick() afterwards. */

@@ -341,9 +341,13 @@ bool guest_socket_settle(GuestSocket *socket, GError **error)
         /* Whatever was answered twice comes before the answer to this. */
         if (fake_guest_unanswered(socket->guest) == 0)
             asked = fake_guest_get_configuration(socket->guest) != 0;
+        /* The observer may take what was awaited. */
+        int left = guest_socket_time_left_ms(socket);
         g_autoptr(GError) reason = NULL;
-        g_autoptr(FakeGuestEvent) event = guest_socket_next(socket, &reason);
-        if (!event && !g_error_matches(reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED)) {
+        g_autoptr(FakeGuestEvent) event = guest_socket_poll(socket, left, &reason);
+        if (!event && !reason && left == 0)
+            set_timed_out(socket, "not everything was answered", &reason);
+        if (reason && !g_error_matches(reason, G_IO_ERROR, G_IO_ERROR_CONNECTION_CLOSED)) {
             g_propagate_error(error, g_steal_pointer(&reason));
             return false;
         }

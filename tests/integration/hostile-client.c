@@ -140,6 +140,20 @@ static bool step_plug(Script *script, char **words, GString *result, GError **er
     return true;
 }
 
+static bool step_plug_like(Script *script, char **words, GString *result, GError **error)
+{
+    static const char *const kinds[] = {"elsewhere", "twin", NULL};
+    uint64_t handle;
+    unsigned kind;
+    if (!number(words[1], UINT32_MAX, &handle, error) || !choice(kinds, words[2], &kind, error))
+        return false;
+    uint32_t other = fake_client_plug_like(script->hostile.fake, (uint32_t) handle, kind == 1);
+    if (!other)
+        return fail(error, "there is no device %s", words[1]);
+    g_string_append_printf(result, "%u", other);
+    return true;
+}
+
 static bool step_unplug(Script *script, char **words, GString *result, GError **error)
 {
     uint64_t handle;
@@ -357,6 +371,8 @@ static const StepKind step_kinds[] = {
     {"profile", "NAME", "is this client, not FreeRDP 3.10", 1, 1, step_profile},
     {"without-drdynvc", "", "has no dynamic channels", 0, 0, step_without_drdynvc},
     {"plug", "[N]", "plugs loopback devices in; tells their handles", 0, 1, step_plug},
+    {"plug-like", "HANDLE elsewhere|twin", "plugs in one that looks like it; or it, once more", 2,
+     2, step_plug_like},
     {"unplug", "HANDLE", "unplugs one", 1, 1, step_unplug},
     {"descriptor", "TYPE INDEX [HEX]", "all devices say this, or the truth", 2, 3, step_descriptor},
     {"connect", "", "logs in", 0, 0, step_connect},

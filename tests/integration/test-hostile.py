@@ -13,7 +13,8 @@ import threading
 import time
 
 from daemon import BUILD, Daemon, END_SECONDS, PASSWORD, USER, find_program, login
-from process import Failure, Process
+from process import Failure
+from talker import Talker
 from tap import equal, expect, main, scenario
 
 PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.12', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
@@ -55,33 +56,6 @@ def is_sanitized():
 def limited_scenario(*arguments, **options):
     """A scenario about the limit of memory, which rdpusbd does not set for a session with a sanitizer."""
     return (lambda function: function) if is_sanitized() else scenario(*arguments, **options)
-
-
-class Talker(Process):
-    """A program that reads steps, one a line, and answers each with a line that begins with it."""
-
-    def __init__(self, name, arguments):
-        super().__init__(name, arguments, interactive=True)
-
-    def steps(self, *lines, timeout=20):
-        """Does these steps; returns the answer to the last."""
-        for line in lines:
-            mark = self.log.mark()
-            self.say(line)
-            answer = self.log.wait(rf'^{re.escape(line[:100])}:(.*)$', timeout, mark)[1].strip()
-            if 'FAILED' in answer:
-                raise Failure(f'{self.name}: {line[:100]}: {answer}')
-        return answer
-
-    def finish(self, timeout=20):
-        """It has to end well: a step that fails, or a violation of the protocol by the server, makes it end badly."""
-        self.say_no_more()
-        equal(self.wait(timeout), 0, f'exit status of {self.name}')
-
-    def close(self, timeout=5):
-        if self.running():
-            self.signal(signal.SIGCONT)
-        super().close(timeout)
 
 
 class Arena:
@@ -191,6 +165,52 @@ def whole(test, profile):
     client.finish()
     arena.daemon.wait_session_ends(client.session, SOON)
     arena.check()
+    arena.finish()
+
+
+@scenario('a device that is announced twice is attached once', each=('FreeRDP 3.10', 'mstsc'))
+def twins(test, profile):
+    arena = Arena(test, ports=3)
+    client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    client.steps('plug-like 5 twin')
+    arena.log('device 2: the client announces device 1 for the second time')
+    arena.guests[1].steps('attach', LOOPBACK + '65536')
+    client.steps('plug')
+    arena.guests[2].steps('attach')  # the twin did not come in between
+    # The twin's channel stays until the device has gone, or FreeRDP would give that back.
+    equal(client.steps('state').split(',')[:2], ['4 channels', ' 4 open'], 'channels')
+    arena.guests[1].steps(LOOPBACK + '65536')
+    client.steps('unplug 5', 'await closed 2')
+    arena.guests[1].steps('wait-disconnect')
+    arena.guests[2].steps(LOOPBACK + '65536')
+    # Both at once.
+    client.steps('unplug 7')
+    arena.guests[2].steps('wait-disconnect')
+    client.steps('plug', 'plug-like 8 twin')
+    arena.log('device 5: the client announces device 4 for the second time')
+    arena.guests[1].steps('attach', LOOPBACK + '65536')
+    client.finish()
+    arena.check_over(client)
+    arena.finish()
+
+
+@scenario('devices that differ in nothing but their places are two', each=('FreeRDP 3.10', 'mstsc'))
+def lookalikes(test, profile):
+    arena = Arena(test, ports=4)
+    client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    client.steps('plug-like 5 elsewhere', 'plug-like 5 elsewhere')
+    for guest in arena.guests[2:]:
+        guest.steps('attach')
+    for guest in arena.guests[1:]:
+        guest.steps(LOOPBACK + '65536')
+    client.steps('unplug 6')
+    arena.guests[2].steps('wait-disconnect')
+    arena.guests[1].steps(LOOPBACK + '65536')
+    arena.guests[3].steps(LOOPBACK + '65536')
+    client.finish()
+    arena.check_over(client)
     arena.finish()
 
 
@@ -394,7 +414,8 @@ def flood(test):
     arena = Arena(test)
     client = arena.client('hostile', 'plug', 'connect')
     arena.guests[1].steps('attach')
-    client.steps(f'send 0 {ADD_VIRTUAL_CHANNEL} 10000', 'await open 32')
+    unnamed = ADD_VIRTUAL_CHANNEL[:8] + '00000000' + ADD_VIRTUAL_CHANNEL[16:]  # what has a name is one device
+    client.steps(f'send 0 {unnamed} 10000', 'await open 32')
     arena.guests[1].steps(LOOPBACK + '65536')
     arena.check('max-device-channels .*32')
     equal(client.steps('state').split(',')[0], '33 channels', 'what the server opened')

@@ -256,6 +256,10 @@ static char *server_text(const Dialogue *d, GBytes *message)
         g_string_printf(text, "bus-time %u wants %u", m.as.io_control.request_id,
                         m.as.io_control.output_buffer_size);
         break;
+    case WIRE_MESSAGE_QUERY_DEVICE_TEXT:
+        g_string_printf(text, "query-text %u %x", m.as.query_device_text.text_type,
+                        m.as.query_device_text.locale_id);
+        break;
     case WIRE_MESSAGE_RETRACT_DEVICE:
         g_string_printf(text, "retract %u", m.as.retract_device.reason);
         break;
@@ -398,6 +402,20 @@ static GBytes *add_device(const char *const *words)
     });
 }
 
+/* FreeRDP's way to say that it has no text is an error and nothing else. */
+static GBytes *device_text(const char *const *words)
+{
+    g_autoptr(GByteArray) utf16 = g_byte_array_new();
+    for (const char *c = words[2]; c && *c; c++)
+        g_byte_array_append(utf16, (const uint8_t[]){(uint8_t) *c, 0}, 2);
+    return encode(&(WireMessage){
+        .kind = WIRE_MESSAGE_QUERY_DEVICE_TEXT_RESPONSE,
+        .as.query_device_text_response = {.interface_id = hex(words[1]),
+                                          .device_description = {utf16->data, utf16->len / 2},
+                                          .hresult = words[2] ? 0 : 13},
+    });
+}
+
 static unsigned read_pipes(const char *list, WireInterfaceInformationResult *interfaces,
                            unsigned *n_interfaces, WirePipeInformationResult *pipes)
 {
@@ -498,7 +516,8 @@ static GBytes *client_message(const char *text)
                                    .minor_version = minor}});
     }
     if (strcmp(verb, "add-virtual-channel") == 0)
-        return encode(&(WireMessage){.kind = WIRE_MESSAGE_ADD_VIRTUAL_CHANNEL});
+        return encode(&(WireMessage){.kind = WIRE_MESSAGE_ADD_VIRTUAL_CHANNEL,
+                                     .as.add_virtual_channel = {words[1] ? decimal(words[1]) : 0}});
     if (strcmp(verb, "add-device") == 0)
         return add_device(words);
     if (strcmp(verb, "release") == 0)
@@ -512,9 +531,7 @@ static GBytes *client_message(const char *text)
                                                                     .guid = {guid, sizeof guid}}});
     }
     if (strcmp(verb, "text") == 0)
-        return encode(&(WireMessage){
-            .kind = WIRE_MESSAGE_QUERY_DEVICE_TEXT_RESPONSE,
-            .as.query_device_text_response = {.interface_id = hex(words[1]), .hresult = 13}});
+        return device_text(words);
     if (strcmp(verb, "done") == 0)
         return completion(words, (WireBytes){0}, (WireBytes){0}, decimal(words[3]));
     if (strcmp(verb, "data") == 0) {
@@ -600,6 +617,12 @@ static void call(Dialogue *d, const char *text, bool is_accepted)
         rdpusb_device_channel_cancel(d->device, decimal(words[1]), d->now);
     } else if (strcmp(words[0], "retract") == 0) {
         rdpusb_device_channel_retract(d->device);
+    } else if (strcmp(words[0], "query-location") == 0) {
+        rdpusb_device_channel_query_location(d->device);
+    } else if (strcmp(words[0], "found") == 0) {
+        rdpusb_control_channel_found(d->control, decimal(words[1]));
+    } else if (strcmp(words[0], "found-none") == 0) {
+        rdpusb_control_channel_found_none(d->control);
     } else if (strcmp(words[0], "close") == 0) {
         rdpusb_device_channel_closed(d->device);
     } else {
@@ -632,6 +655,8 @@ static const char *announcement_field(const RdpusbAnnouncement *a, const char *n
         return a->hardware_ids[0];
     if (strcmp(name, "hardware-1") == 0)
         return a->hardware_ids[1];
+    if (strcmp(name, "location") == 0)
+        return a->location ? a->location : "unknown";
     g_assert_cmpstr(name, ==, "compatibility-0");
     return a->compatibility_ids[0] ? a->compatibility_ids[0] : "none";
 }

@@ -15,8 +15,9 @@
  * All events, and before < all messages, must have been named. Request ids count from 1,
  * barriers included. Numbers are hexadecimal, except sizes, ids and times.
  *
- *   client:  capabilities VALUE RESULT | created MAJOR.MINOR | add-virtual-channel
- *            add-device USB-DEVICE USB-VERSION | release INTERFACE | qi INTERFACE | text INTERFACE
+ *   client:  capabilities VALUE RESULT | created MAJOR.MINOR | add-virtual-channel [ID]
+ *            add-device USB-DEVICE USB-VERSION | release INTERFACE | qi INTERFACE
+ *            text INTERFACE [TEXT]
  *            done ID STATUS SIZE [HRESULT]         URB_COMPLETION_NO_DATA
  *            data ID STATUS BYTES [HRESULT]        URB_COMPLETION
  *            bus-time ID [SIZE]                    IOCONTROL_COMPLETION with 4, or SIZE, bytes
@@ -29,10 +30,10 @@
  *   PIPES:   interface:address:handle:size,...
  *   calls:   control TYPE REQUEST VALUE INDEX LENGTH [BYTES] | in PIPE SIZE | out PIPE BYTES
  *            select | unconfigure | select-interface NUMBER ALTERNATE | reset PIPE | cancel ID
- *            retract | close
+ *            retract | query-location | close | found USB-DEVICE | found-none
  *   checks:  deadline TIME|never | can-submit SIZE yes|no | ignored COUNT | additions COUNT
  *            state WORDS | queued SIZE | announcement none | usb-version VERSION
- *            instance, container, hardware-0, hardware-1, compatibility-0: TEXT
+ *            location TEXT|unknown, instance, container, hardware-0, hardware-1, compatibility-0: TEXT
  *   BYTES:   hexadecimal without spaces, or zeros*COUNT, or - for none
  */
 #pragma once

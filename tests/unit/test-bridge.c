@@ -790,6 +790,31 @@ static void test_unplug(gconstpointer profile)
     g_assert_false(rdpusb_bridge_failed(world->bridge));
 }
 
+/* Once a client has said of a request that the device is gone, it is asked nothing more: the device
+ * may be on its way out, with the channel still open. */
+static void test_said_gone(void)
+{
+    held = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    g_autoptr(World) world = world_new_attached(NULL);
+    world->on_urb = hold_bulk;
+    for (unsigned i = 0; i < 3; i++)
+        fake_guest_bulk_in(world->guest, EP_IN, 64);
+    fake_guest_start_interrupt_receiving(world->guest, EP_INTERRUPT);
+    world_turn(world);
+    FakeResponse gone = {.action = FAKE_ANSWER, .usbd_status = 5};
+    fake_client_complete(world->client, world->device, g_array_index(held, uint32_t, 1), &gone);
+    unsigned before = world->n_urbs, pending = fake_client_n_pending(world->client);
+    world_turn(world);
+    world_advance(world, 5 * G_TIME_SPAN_SECOND);
+    g_assert_cmpuint(world->n_urbs, ==, before);
+    g_assert_cmpuint(fake_client_n_pending(world->client), ==, pending); /* nothing is cancelled */
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_DEVICE_DISCONNECT), ==, 1);
+    g_assert_cmpint(rdpusb_bridge_state(world->bridge), ==, RDPUSB_BRIDGE_GONE);
+    g_assert_true(rdpusb_bridge_client_said_gone(world->bridge));
+    g_assert_false(rdpusb_bridge_failed(world->bridge));
+    g_clear_pointer(&held, g_array_unref);
+}
+
 static void test_detach(gconstpointer profile)
 {
     g_autoptr(World) world = world_new_attached(profile);
@@ -1096,6 +1121,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/start-twice", test_start_twice);
     g_test_add_func("/bridge/stream-failures", test_stream_failures);
     g_test_add_func("/bridge/selection-fails", test_selection_fails);
+    g_test_add_func("/bridge/said-gone", test_said_gone);
     g_test_add_func("/bridge/detach-from-the-silent", test_detach_from_the_silent);
     g_test_add_func("/bridge/filter", test_filter);
     g_test_add_func("/bridge/hostile-guest", test_hostile_guest);

@@ -39,8 +39,27 @@ static const struct {
 
     /* FreeRDP announces all that it has not bound yet, at every hot-plug: some of it twice */
     {"/urbdrc/rule-02-announced-twice",
+     {"control", HANDSHAKE, "< add-virtual-channel 5", "? additions 1", "< add-virtual-channel 5",
+      "< add-virtual-channel 6", "? additions 1", ". found 5", ". found 6", "? additions 0",
+      "@ 3600s", "< add-virtual-channel 7", "? additions 1"}},
+    /* A device that left before it had a channel leaves one over */
+    {"/urbdrc/rule-02-announced-and-gone",
+     {"control", HANDSHAKE, "< add-virtual-channel 5", "< add-virtual-channel 6",
+      "< add-virtual-channel 6", "? additions 2", ". found 6", ". found-none", "? additions 0",
+      "< add-virtual-channel 6", "? additions 1"}},
+    /* A channel that failed is worth another try */
+    {"/urbdrc/rule-02-announced-again",
+     {"control", HANDSHAKE, "< add-virtual-channel 5", "? additions 1", "< add-virtual-channel 5",
+      "? additions 0", ". found-none", "? additions 1", ". found 5", "? additions 0"}},
+    /* mstsc: MessageId and UsbDevice are 0 */
+    {"/urbdrc/rule-02-mstsc",
      {"control", HANDSHAKE, "< add-virtual-channel", "< add-virtual-channel", "? additions 2",
-      "? additions 0", "@ 3600s", "< add-virtual-channel", "? additions 1"}},
+      ". found 0", "< add-virtual-channel", "? additions 1", ". found 0", "? additions 0"}},
+    /* A client whose MessageId means something else: no device is lost */
+    {"/urbdrc/rule-02-other-ids",
+     {"control", HANDSHAKE, "< add-virtual-channel 1", "< add-virtual-channel 1",
+      "< add-virtual-channel 1", "? additions 1", ". found 5", "? additions 2", ". found 6",
+      ". found 7", "? additions 0", "< add-virtual-channel 1", "? additions 1"}},
 
     /* [MS-RDPEUSB] 3.1.5: what is out of sequence is ignored */
     {"/urbdrc/control/of-device-channels",
@@ -88,6 +107,27 @@ static void test_query_interface_flood(void)
     g_assert_cmpuint(n, <, 10000);
 }
 
+/* Nor one that announces without end. */
+static void test_announcement_flood(void)
+{
+    uint8_t add[12] = {1, 0, 0, 0x40, [9] = 1};
+    g_autoptr(RdpusbControlChannel) channel = rdpusb_control_channel_new();
+    rdpusb_control_channel_opened(channel, 0);
+    static const uint8_t capabilities[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t created[24] = {3, 0, 0, 0x40, 0, 0, 0, 0, 0, 1, 0, 0, 1};
+    g_assert_true(rdpusb_control_channel_feed(channel, capabilities, sizeof capabilities, 0, NULL));
+    g_assert_true(rdpusb_control_channel_feed(channel, created, sizeof created, 0, NULL));
+    for (unsigned i = 0; i < 100000; i++) {
+        add[4] = i & 0xff;
+        add[5] = (i >> 8) & 0xff;
+        for (unsigned n = 0; n < 3; n++)
+            g_assert_true(rdpusb_control_channel_feed(channel, add, sizeof add, 0, NULL));
+    }
+    g_assert_cmpuint(rdpusb_control_channel_take_additions(channel), >=, 65536);
+    rdpusb_control_channel_found_none(channel);
+    g_assert_cmpuint(rdpusb_control_channel_take_additions(channel), ==, 2 * 64);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -97,5 +137,6 @@ int main(int argc, char **argv)
         g_test_add_data_func(truncated, dialogues[i].lines, run_truncated);
     }
     g_test_add_func("/urbdrc/control/query-interface-flood", test_query_interface_flood);
+    g_test_add_func("/urbdrc/control/announcement-flood", test_announcement_flood);
     return g_test_run();
 }
