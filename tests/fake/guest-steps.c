@@ -7,6 +7,7 @@
 #include "boot-keyboard.h"
 #include "guest-disk.h"
 #include "guest-requests.h"
+#include "guest-stamps.h"
 #include "guest-storms.h"
 #include "sequence.h"
 
@@ -318,6 +319,15 @@ static bool step_interrupt_in(Step *step, GError **error)
     return guest_socket_settle(step->socket, error);
 }
 
+static bool step_stamps(Step *step, GError **error)
+{
+    uint8_t address;
+    guint64 count;
+
+    return endpoint(step, 1, &address, error) && number(step, 2, 1 << 20, 1, &count, error) &&
+           guest_stamps(step->socket, address, (guint) count, step->result, error);
+}
+
 static bool step_interrupt_out(Step *step, GError **error)
 {
     g_autoptr(GByteArray) data = hex(step->words[2], error);
@@ -585,6 +595,8 @@ const StepKind step_kinds[] = {
     {"bulk-once-in", "EP LENGTH", 2, 2, true, step_bulk_once_in, "one request; tells its status"},
     {"bulk-once-out", "EP [HEX]", 1, 2, true, step_bulk_once_out, "one request; tells its status"},
     {"interrupt-in", "EP [COUNT]", 1, 2, true, step_interrupt_in, "receives COUNT packets"},
+    {"stamps", "EP [COUNT]", 1, 2, true, step_stamps,
+     "receives packets with time stamps; tells their ages, us"},
     {"interrupt-out", "EP HEX", 2, 2, true, step_interrupt_out, "sends one packet"},
     {"control-in", "TYPE REQUEST VALUE INDEX LENGTH", 5, 5, true, step_control_in,
      "one control transfer; tells its status"},
