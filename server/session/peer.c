@@ -26,6 +26,9 @@
 /* FreeRDP hands over one PDU per call: so many before other sources get a turn. */
 #define PDUS_PER_TURN 64
 
+/* The least that needs a second PDU on a dynamic virtual channel. */
+#define PDU_BYTES 1600
+
 /* How long the client may take nothing of what waits for it. */
 #define DEAD_SECONDS 90
 
@@ -171,17 +174,23 @@ static const char *why_closed(Peer *peer)
     return freerdp_get_last_error_string(error);
 }
 
-/* Reads what is there. False when the connection is over. */
+/* Reads what is there, and tells of it. What came first does not wait for the look whether there is
+ * more: an event of a mouse is one PDU. False when the connection is over. */
 static bool read_pdus(Peer *peer)
 {
     freerdp_peer *rdp = peer->freerdp;
-    for (unsigned i = 0; i < PDUS_PER_TURN; i++) {
-        if (!rdp->CheckFileDescriptor(rdp) || freerdp_shall_disconnect_context(rdp->context))
+    unsigned n = 0; /* PDUs so far, as far as FreeRDP tells: it has to look for more after each */
+    for (; n < PDUS_PER_TURN && !peer->over; n++) {
+        if (!rdp->CheckFileDescriptor(rdp))
             return false;
         if (!has_more_to_read(peer))
             break;
+        if (n == 0)
+            peer->callbacks->progress(peer->data);
     }
-    return true;
+    if (n != 1 && !peer->over)
+        peer->callbacks->progress(peer->data);
+    return !freerdp_shall_disconnect_context(rdp->context);
 }
 
 static void send_screen(Peer *peer)
@@ -206,7 +215,6 @@ static gboolean peer_source_dispatch(GSource *source, GSourceFunc callback, gpoi
         return G_SOURCE_REMOVE;
     }
     send_screen(peer);
-    peer->callbacks->progress(peer->data);
     return G_SOURCE_CONTINUE;
 }
 
@@ -221,6 +229,9 @@ static void attach_source(Peer *peer)
     peer->source = g_source_new(&peer_source_funcs, sizeof(PeerSource));
     ((PeerSource *) peer->source)->peer = peer;
     g_source_set_name(peer->source, "rdp");
+    /* It never does. But GLib takes the descriptor of a source that cannot out of poll() for the
+     * time of each call, for which it wakes the main loop twice. */
+    g_source_set_can_recurse(peer->source, TRUE);
     peer->watched = G_IO_IN;
     peer->fd_tag = g_source_add_unix_fd(peer->source, peer->fd, peer->watched);
     g_source_attach(peer->source, NULL);
@@ -367,10 +378,23 @@ bool peer_write_blocked(Peer *peer)
     return !peer->over && peer->freerdp->IsWriteBlocked(peer->freerdp);
 }
 
+static void cork(Peer *peer, int on)
+{
+    setsockopt(peer->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on); /* it only saves time */
+}
+
+/* The PDUs of a long message leave together: FreeRDP sends each on its own, of at most 1600 bytes
+ * ([MS-RDPEDYC] 2.2.3), and the client would be woken for each. */
 void peer_flush(Peer *peer)
 {
-    if (!peer->over)
-        channels_flush(peer->channels, peer->freerdp->activated);
+    if (peer->over)
+        return;
+    bool several = channels_written(peer->channels) > PDU_BYTES;
+    if (several)
+        cork(peer, true);
+    channels_flush(peer->channels, peer->freerdp->activated);
+    if (several)
+        cork(peer, false);
 }
 
 /* ---- The end ---- */

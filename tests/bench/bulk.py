@@ -2,37 +2,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures bulk transfers through rdpusbd and a stock client, and the same device and guest with usbredirect between them.
 
-    RDPUSB_BUILD=build tests/bench/bulk.py [CLIENT [ROUNDS]]
+    RDPUSB_BUILD=build-release tests/bench/bulk.py [CLIENT [ROUNDS]]
 
 The two take turns, and the median of each is printed. Prints figures and judges none."""
 
-import pathlib
 import re
 import statistics
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / 'integration'))
-
-from daemon import Daemon, login  # noqa: E402
-from fakeguest import FakeGuest  # noqa: E402
-from gadget import Gadgets, Vendor  # noqa: E402
-from rdp import CLIENTS, Client  # noqa: E402
-from tap import Test  # noqa: E402
+from paths import CLIENTS, take_turns
+from gadget import Vendor
 
 BYTES = 64 << 20
 LATENCY_REQUESTS = 2000
-
-
-def through_usbredirect(test, guest, gadgets, client):
-    test.start('usbredirect', ['usbredirect', '--device', gadgets.ids[0], '--to', guest.address.removeprefix('tcp:')],
-               env=gadgets.environment)
-
-
-def through_rdpusbd(test, guest, gadgets, client):
-    arguments = login(test.folder) + ['--log-level', 'warning', '--listen', '127.0.0.1:0']
-    daemon = test.keep(Daemon(test.folder, [guest.address], arguments)).start()
-    test.keep(Client(test.folder, client, daemon.port, gadgets))
 
 
 def speed(guest, step):
@@ -58,26 +41,12 @@ MEASURES = {
 }
 
 
-def measure(connect, client):
-    test = Test()
-    try:
-        guest = test.keep(FakeGuest('tcp:127.0.0.1:0'))
-        connect(test, guest, Gadgets(test.folder / 'gadgets', Vendor()), client)
-        guest.do('attach')
-        return {name: function(guest) for name, function in MEASURES.items()}
-    finally:
-        for problem in test.close():
-            print(problem, file=sys.stderr)
-
-
 def main(client=CLIENTS[0], rounds='3'):
-    results = {through_usbredirect: [], through_rdpusbd: []}
-    for _ in range(int(rounds)):
-        for connect, values in results.items():
-            values.append(measure(connect, client))
+    results = take_turns(int(rounds), client, Vendor,
+                         lambda guest: {name: function(guest) for name, function in MEASURES.items()})
     print(f'{"":28}  usbredirect  {client + ", rdpusbd":>20}  ratio')
     for name in MEASURES:
-        without, with_us = (statistics.median(values[name] for values in all_values) for all_values in results.values())
+        without, with_us = (statistics.median(values[name] for values in all_values) for all_values in results)
         print(f'{name:28}  {without:11.1f}  {with_us:20.1f}  {with_us / without:5.2f}')
 
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BULK_PACKET      1024 /* at super speed */
 #define LOOPBACK_PACKETS 128
@@ -36,7 +37,8 @@ struct vendor {
     struct loopback bulk_loopback, interrupt_loopback;
     uint8_t buffer[GADGET_CONTROL_MAX];
     size_t buffer_length;
-    uint64_t source_interval, source_due;
+    uint64_t source_interval, source_jitter, source_due;
+    bool stamps;
 };
 
 /* clang-format off */
@@ -118,6 +120,16 @@ static enum gadget_reply give_loopback(struct loopback *loopback, uint8_t *data,
     return GADGET_DONE;
 }
 
+/* The event happens now: whoever gets the packet can tell how long it took. */
+static void put_stamp(uint8_t *data, size_t room)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ns = (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
+    for (size_t i = 0; i < 8 && i < room; i++)
+        data[i] = (uint8_t) (ns >> i * 8);
+}
+
 /* One packet each interval: an interrupt source that is always full would flood a slow connection.
  */
 static enum gadget_reply give_interrupt(struct gadget *gadget, uint8_t *data, size_t room,
@@ -131,8 +143,12 @@ static enum gadget_reply give_interrupt(struct gadget *gadget, uint8_t *data, si
             gadget->wake_at = vendor->source_due;
         return GADGET_NAK;
     }
-    vendor->source_due = now + vendor->source_interval;
-    return give_sequence(&vendor->interrupt_source, data, room < packet ? room : packet, length);
+    uint64_t jitter = vendor->source_jitter ? (uint64_t) rand() % vendor->source_jitter : 0;
+    vendor->source_due = now + vendor->source_interval + jitter;
+    give_sequence(&vendor->interrupt_source, data, room < packet ? room : packet, length);
+    if (vendor->stamps)
+        put_stamp(data, *length);
+    return GADGET_DONE;
 }
 
 static enum gadget_reply vendor_in(struct gadget *gadget, uint8_t endpoint, uint8_t *data,
@@ -273,10 +289,12 @@ static enum gadget_reply vendor_control(struct gadget *gadget,
 static bool vendor_create(struct gadget *gadget, struct gadget_options *options)
 {
     struct vendor *vendor = calloc(1, sizeof *vendor);
-    unsigned long interval = 1, gaps = 0, configurations = 1;
-    if (!vendor || !gadget_options_number(options, "gaps", 1, &gaps) ||
-        !gadget_options_number(options, "configurations", 2, &configurations) ||
-        !gadget_options_number(options, "interval-ms", 60000, &interval)) {
+    unsigned long interval = 1, jitter = 0, stamps = 0, gaps = 0, configurations = 1;
+    if (!vendor || !gadget_options_number(options, "interval-ms", 60000, &interval) ||
+        !gadget_options_number(options, "jitter-ms", 60000, &jitter) ||
+        !gadget_options_number(options, "stamps", 1, &stamps) ||
+        !gadget_options_number(options, "gaps", 1, &gaps) ||
+        !gadget_options_number(options, "configurations", 2, &configurations)) {
         free(vendor);
         return false;
     }
@@ -285,6 +303,8 @@ static bool vendor_create(struct gadget *gadget, struct gadget_options *options)
         gadget->configurations[0] = vendor_gaps;
     if (configurations == 2)
         gadget->configurations[1] = vendor_second;
+    vendor->source_jitter = jitter * GADGET_US_PER_MS;
+    vendor->stamps = stamps;
     gadget->state = vendor;
     return true;
 }
