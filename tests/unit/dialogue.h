@@ -33,7 +33,8 @@
  *            retract | query-location | close | found USB-DEVICE | found-none
  *   checks:  deadline TIME|never | can-submit SIZE yes|no | ignored COUNT | additions COUNT
  *            state WORDS | queued SIZE | announcement none | usb-version VERSION
- *            location TEXT|unknown, instance, container, hardware-0, hardware-1, compatibility-0: TEXT
+ *            location TEXT|unknown
+ *            instance, container, hardware-0, hardware-1, compatibility-0: TEXT
  *   BYTES:   hexadecimal without spaces, or zeros*COUNT, or - for none
  */
 #pragma once
