@@ -531,6 +531,110 @@ static void test_halt(gconstpointer profile)
     assert_text(world_the_event(world, FAKE_GUEST_INTERRUPT_IN), "report");
 }
 
+static unsigned n_pipe_requests;
+
+static bool is_pipe_request(const FakeRequest *request)
+{
+    return request->urb->function == WIRE_URB_FUNCTION_SYNC_RESET_PIPE_AND_CLEAR_STALL;
+}
+
+/* Holds what is written, and sees that nothing of it is there when a pipe is reset: FreeRDP would
+ * cancel it from the first transfer on, and the device could take the second without the first. */
+static bool hold_writes(FakeClient *client, const FakeRequest *request, FakeResponse *response,
+                        void *data)
+{
+    if (is_pipe_request(request)) {
+        n_pipe_requests++;
+        g_assert_cmpuint(held->len, ==, 0);
+    }
+    return is_bulk(request) && !request->is_in && hold_bulk(client, request, response, data);
+}
+
+static World *world_with_writes(const FakeClientProfile *profile)
+{
+    held = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    n_pipe_requests = 0;
+    World *world = world_new_attached(profile);
+    world->on_urb = hold_writes;
+    for (unsigned i = 0; i < 4; i++)
+        fake_guest_bulk_out(world->guest, EP_OUT, "data", 4);
+    world_turn(world);
+    g_assert_cmpuint(held->len, ==, 4);
+    fake_guest_control_out(world->guest, 0x02, 1, 0, EP_IN, NULL, 0);
+    fake_guest_bulk_out(world->guest, EP_OUT, "late", 4);
+    world_turn(world);
+    return world;
+}
+
+static void assert_written(World *world, unsigned n)
+{
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_BULK), ==, n);
+    for (unsigned i = 0; i < n; i++) {
+        g_assert_cmpuint(world_event(world, FAKE_GUEST_BULK, i)->status, ==, usb_redir_success);
+        g_assert_cmpuint(world_event(world, FAKE_GUEST_BULK, i)->length, ==, 4);
+    }
+}
+
+/* Writes at another pipe are over before a pipe is reset, and wait until it is. */
+static void test_halt_after_writes(gconstpointer profile)
+{
+    g_autoptr(World) world = world_with_writes(profile);
+    world_advance(world, 300 * G_TIME_SPAN_MILLISECOND);
+    FakeResponse taken = {.action = FAKE_ANSWER, .data = {(const uint8_t *) "data", 4}};
+    while (held->len > 0) {
+        g_assert_cmpuint(n_pipe_requests, ==, 0);
+        g_assert_cmpuint(held->len, <=, 4);
+        uint32_t id = g_array_index(held, uint32_t, 0);
+        g_array_remove_index(held, 0);
+        g_assert_true(fake_client_complete(world->client, world->device, id, &taken));
+        if (held->len == 0)
+            world->on_urb = NULL;
+        world_turn(world);
+    }
+    assert_written(world, 5);
+    g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONTROL)->status, ==, usb_redir_success);
+    g_clear_pointer(&held, g_array_unref);
+}
+
+/* Those that take too long are called back, and sent again afterwards. */
+static void test_halt_with_slow_writes(gconstpointer profile)
+{
+    g_autoptr(World) world = world_with_writes(profile);
+    world_advance(world, 999 * G_TIME_SPAN_MILLISECOND);
+    g_assert_cmpuint(n_pipe_requests, ==, 0);
+    g_assert_cmpuint(fake_client_n_pending(world->client), ==, 4);
+    g_array_set_size(held, 0);
+    world_advance(world, G_TIME_SPAN_MILLISECOND);
+    g_assert_cmpuint(n_pipe_requests, ==, 1);
+    g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONTROL)->status, ==, usb_redir_success);
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_BULK), ==, 0);
+    g_assert_cmpuint(held->len, ==, 5);
+    FakeResponse taken = {.action = FAKE_ANSWER, .data = {(const uint8_t *) "data", 4}};
+    for (unsigned i = 0; i < held->len; i++)
+        fake_client_complete(world->client, world->device, g_array_index(held, uint32_t, i),
+                             &taken);
+    world_turn(world);
+    assert_written(world, 5);
+    g_clear_pointer(&held, g_array_unref);
+}
+
+/* The guest gives up clearing the halt: what waited for that goes on. */
+static void test_halt_cancelled(gconstpointer profile)
+{
+    g_autoptr(World) world = world_new_attached(profile);
+    world->on_urb = never; /* the read will not come back before the grace is over */
+    fake_guest_bulk_in(world->guest, EP_IN, 64);
+    world_turn(world);
+    uint64_t id = fake_guest_control_out(world->guest, 0x02, 1, 0, EP_IN, NULL, 0);
+    fake_guest_bulk_out(world->guest, EP_OUT, "late", 4);
+    world_turn(world);
+    unsigned before = world->n_urbs;
+    fake_guest_cancel(world->guest, id);
+    world_turn(world);
+    g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONTROL)->status, ==, usb_redir_cancelled);
+    g_assert_cmpuint(world->n_urbs, ==, before + 1);
+}
+
 static void test_halt_unknown_endpoint(void)
 {
     g_autoptr(World) world = world_new_attached(NULL);
@@ -1056,6 +1160,9 @@ static const ProfileTest profile_tests[] = {
     {"control", test_control},
     {"control-never-raw", test_control_never_raw},
     {"rule-11-halt", test_halt},
+    {"rule-11-halt-after-writes", test_halt_after_writes},
+    {"rule-11-halt-with-slow-writes", test_halt_with_slow_writes},
+    {"rule-11-halt-cancelled", test_halt_cancelled},
     {"qemu-rule-7-interrupts", test_rule_7_interrupts},
     {"qemu-rule-7-restart", test_rule_7_restart},
     {"stream-stall", test_stream_stall},

@@ -140,9 +140,7 @@ static void clear_halt(Device *device, Job *job)
         return;
     }
     job->type = JOB_CLEAR_HALT;
-    job->endpoint = address;
-    job->hold = 1u << ENDPOINT_SLOT(address);
-    jobs_push(device, job);
+    jobs_push_reset_pipe(device, job, endpoint);
 }
 
 void device_control(Device *device, uint64_t id, uint8_t endpoint, const RdpusbSetup *setup,
