@@ -68,6 +68,10 @@ static void respond_status(FakeClient *client, ClientDevice *d, Transfer *transf
 /* Whether the transfer, which waits, is done now; then it was answered. */
 static bool advance(FakeClient *client, ClientDevice *d, Transfer *t, int64_t now)
 {
+    if (t->is_cancelled) {
+        respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);
+        return true;
+    }
     if (!t->is_held && t->endpoint && fake_device_is_halted(&d->device, t->endpoint)) {
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_STALL, WIRE_USBD_STATUS_STALL_PID);
         return true;
@@ -104,13 +108,15 @@ void client_advance(FakeClient *client, ClientDevice *d, int64_t now)
     }
 }
 
-/* Those of one endpoint, or of the whole device (0). */
 void client_cancel_all(FakeClient *client, ClientDevice *d, uint8_t endpoint)
 {
     for (GList *l = d->transfers.head, *next; l; l = next) {
         next = l->next;
         Transfer *t = l->data;
         if (!t->endpoint || (endpoint && t->endpoint != endpoint))
+            continue;
+        t->is_cancelled = true;
+        if (client->profile->cancels_late)
             continue;
         g_queue_delete_link(&d->transfers, l);
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);

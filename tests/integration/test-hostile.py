@@ -16,7 +16,7 @@ from daemon import BUILD, Daemon, END_SECONDS, PASSWORD, USER, find_program, log
 from process import Failure, Process
 from tap import equal, expect, main, scenario
 
-PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.12', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
+PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.13', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
 MIB = 1 << 20
 MEMORY_LIMIT = 256 * MIB  # max-session-memory of rdpusbd.conf(5)
 SOON = 5  # seconds for what happens at once
