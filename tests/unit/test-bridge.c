@@ -500,6 +500,90 @@ static void test_control_never_raw(gconstpointer profile)
     g_assert_cmpuint(world->n_urbs, ==, before);
 }
 
+/* ---- Speeds ---- */
+
+static World *world_super_speed(void)
+{
+    static const uint8_t configuration[] = {
+        9, 2, 44,   0, 1, 1,    0, 0x80, 50,                /**/
+        9, 4, 0,    0, 2, 0xff, 0, 0,    0,                 /**/
+        7, 5, 0x81, 2, 0, 4,    0, 6,    0x30, 15, 0, 0, 0, /**/
+        7, 5, 0x01, 2, 0, 4,    0, 6,    0x30, 15, 0, 0, 0,
+    };
+    static uint8_t device[18];
+    static FakeDeviceModel model;
+    memcpy(device, fake_device_loopback.device, sizeof device);
+    device[2] = 0x20;
+    device[3] = 0x03;
+    device[7] = 9;
+    model = fake_device_loopback;
+    model.device = device;
+    model.configuration = configuration;
+    World *world = world_new(NULL, &model, NULL);
+    world_connect_guest(world);
+    g_assert_cmpuint(world_the_event(world, FAKE_GUEST_DEVICE_CONNECT)->device.speed, ==,
+                     usb_redir_speed_super);
+    world_forget(world);
+    return world;
+}
+
+/* Bytes of the device and of the configuration descriptor that tell the speed. */
+static void assert_speed(World *world, uint16_t version, uint8_t packet_0, uint16_t total,
+                         uint16_t packet)
+{
+    world_forget(world);
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0100, 0, 18);
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0200, 0, 255);
+    world_turn(world);
+    const uint8_t *device = g_bytes_get_data(world_event(world, FAKE_GUEST_CONTROL, 0)->data, NULL);
+    g_assert_cmphex(device[2] | device[3] << 8, ==, version);
+    g_assert_cmpuint(device[7], ==, packet_0);
+    const FakeGuestEvent *event = world_event(world, FAKE_GUEST_CONTROL, 1);
+    const uint8_t *configuration = g_bytes_get_data(event->data, NULL);
+    g_assert_cmpuint(event->length, ==, total);
+    g_assert_cmpuint(configuration[22] | configuration[23] << 8, ==, packet);
+    g_assert_cmpuint(fake_guest_ep_info(world->guest)->max_packet_size[fake_guest_slot(EP_IN)], ==,
+                     packet);
+}
+
+static void test_super_speed(void)
+{
+    g_autoptr(World) world = world_super_speed();
+    fake_guest_reset(world->guest);
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0100, 0, 8);
+    world_turn(world);
+    assert_speed(world, 0x320, 9, 44, 1024);
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0100, 0, 64); /* too late to mean anything */
+    world_turn(world);
+    assert_speed(world, 0x320, 9, 44, 1024);
+}
+
+/* At a USB 2 port guests read 64 bytes first, and that it is one holds until the next guest. */
+static void test_super_speed_at_usb_2(void)
+{
+    g_autoptr(World) world = world_super_speed();
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0100, 0, 64);
+    fake_guest_set_configuration(world->guest, 1);
+    world_turn(world);
+    assert_speed(world, 0x210, 64, 32, 512);
+    fake_guest_reset(world->guest);
+    fake_guest_control_in(world->guest, 0x80, 6, 0x0100, 0, 8);
+    fake_guest_set_configuration(world->guest, 0);
+    world_turn(world);
+    fake_guest_set_configuration(world->guest, 1);
+    world_turn(world);
+    assert_speed(world, 0x210, 64, 32, 512);
+    fake_guest_bulk_in(world->guest, EP_IN, 512);
+    fake_guest_bulk_out(world->guest, EP_OUT, "works", 5);
+    world_turn(world);
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_BULK), ==, 2);
+
+    world_disconnect_guest(world);
+    world_connect_guest(world);
+    world_advance(world, 3 * G_TIME_SPAN_SECOND);
+    assert_speed(world, 0x320, 9, 44, 1024);
+}
+
 /* ---- Halts ---- */
 
 static void test_halt(gconstpointer profile)
@@ -1282,6 +1366,8 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/rule-07-out", test_time_out_out);
     g_test_add_func("/bridge/rule-07-out-order", test_time_out_out_order);
     g_test_add_func("/bridge/qemu-rule-10-silent-client", test_silent_client);
+    g_test_add_func("/bridge/super-speed", test_super_speed);
+    g_test_add_func("/bridge/super-speed-at-usb-2", test_super_speed_at_usb_2);
     g_test_add_func("/bridge/rule-11-halt-with-part", test_halt_with_part);
     g_test_add_func("/bridge/halt-unknown-endpoint", test_halt_unknown_endpoint);
     g_test_add_func("/bridge/start-twice", test_start_twice);

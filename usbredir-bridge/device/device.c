@@ -4,6 +4,7 @@
 #include "isoch.h"
 #include "job.h"
 #include "oneshot.h"
+#include "port.h"
 #include "reader.h"
 #include "stream.h"
 
@@ -145,6 +146,7 @@ void device_announce(Device *device)
         return;
     }
     device->state = DEVICE_ANNOUNCED;
+    port_forget(device);
     device_answer(device, ANSWER_INTERFACE_INFO, 0, DEVICE_SUCCESS);
     device_answer(device, ANSWER_EP_INFO, 0, DEVICE_SUCCESS);
     device_answer(device, ANSWER_DEVICE_CONNECT, 0, DEVICE_SUCCESS);
