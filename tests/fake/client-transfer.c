@@ -264,6 +264,9 @@ void client_io_control(FakeClient *client, ClientDevice *d, const WireMessage *m
     if (!d->is_registered)
         client_violation(client, "%s before REGISTER_REQUEST_CALLBACK",
                          wire_message_kind_to_string(m->kind));
+    if (m->kind == WIRE_MESSAGE_IO_CONTROL)
+        client_violation(client, "IO_CONTROL 0x%x does nothing, or answers junk",
+                         r->io_control_code);
     uint8_t bytes[4];
     WireCursor c = wire_writer(bytes, sizeof bytes);
     uint32_t ticks = (uint32_t) (now / MS);
