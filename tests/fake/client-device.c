@@ -133,7 +133,7 @@ uint16_t fake_device_total_length(const FakeDevice *device)
 
 bool fake_device_select_configuration(FakeDevice *device, uint8_t value)
 {
-    if (value != 0 && value != device->model->configuration[5])
+    if (device->refuses_selections || (value != 0 && value != device->model->configuration[5]))
         return false;
     device->configuration_value = value;
     memset(device->alternate_settings, 0, sizeof device->alternate_settings);
@@ -165,7 +165,8 @@ bool fake_device_interface(const FakeDevice *device, uint8_t number, uint8_t alt
 bool fake_device_select_interface(FakeDevice *device, uint8_t number, uint8_t alternate_setting)
 {
     FakeInterface interface;
-    if (!fake_device_interface(device, number, alternate_setting, &interface))
+    if (device->refuses_selections ||
+        !fake_device_interface(device, number, alternate_setting, &interface))
         return false;
     device->alternate_settings[number] = alternate_setting;
     for (unsigned i = 0; i < interface.n_endpoints; i++)

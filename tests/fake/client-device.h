@@ -47,8 +47,9 @@ typedef struct {
     const FakeDeviceModel *model;
     uint8_t configuration_value; /* 0: not configured */
     uint8_t alternate_settings[256];
-    GQueue queues[16]; /* GBytes, by number of the IN endpoint */
-    uint32_t halted;   /* bit: number of the endpoint, 16 more for IN */
+    GQueue queues[16];       /* GBytes, by number of the IN endpoint */
+    uint32_t halted;         /* bit: number of the endpoint, 16 more for IN */
+    bool refuses_selections; /* SET_CONFIGURATION and SET_INTERFACE stall */
 } FakeDevice;
 
 void fake_device_init(FakeDevice *device, const FakeDeviceModel *model);
@@ -60,7 +61,7 @@ GBytes *fake_device_descriptor(const FakeDevice *device, uint8_t type, uint8_t i
 unsigned fake_device_n_interfaces(const FakeDevice *device);
 uint16_t fake_device_total_length(const FakeDevice *device);
 
-/* Alternate settings become 0. False: no such configuration. */
+/* Alternate settings become 0. False: no such configuration, or refused. */
 bool fake_device_select_configuration(FakeDevice *device, uint8_t value);
 bool fake_device_select_interface(FakeDevice *device, uint8_t number, uint8_t alternate_setting);
 

@@ -58,7 +58,7 @@ static GBytes *encode_configuration(const WireSelectConfigurationResult *result)
     return g_bytes_new_take(bytes, size);
 }
 
-/* FreeRDP up to 3.20 says that it failed by handle 0, and echoes the count. */
+/* FreeRDP echoes the count, though no interfaces follow. */
 static GBytes *no_configuration(uint32_t num_interfaces)
 {
     uint8_t *bytes = g_malloc0(8);
@@ -81,12 +81,22 @@ static bool names_whole_configuration(const ClientDevice *d, const WireSelectCon
     return g_bytes_equal(own, given);
 }
 
+/* By the device. */
+static GBytes *selection_failed(const FakeClient *client, FakeResponse *response)
+{
+    *response = (FakeResponse){.action = client->profile->is_mstsc ? FAKE_ANSWER : FAKE_NEVER,
+                               .usbd_status = WIRE_USBD_STATUS_STALL_PID,
+                               .hresult = WIRE_E_DEVICE_NOT_FUNCTIONING};
+    return NULL;
+}
+
 static GBytes *select_configuration(FakeClient *client, ClientDevice *d,
                                     const WireSelectConfiguration *b, FakeResponse *response)
 {
     const FakeClientProfile *profile = client->profile;
     if (!b->configuration_descriptor_is_valid) {
-        fake_device_select_configuration(&d->device, 0);
+        if (profile->is_mstsc) /* FreeRDP does nothing */
+            fake_device_select_configuration(&d->device, 0);
         return no_configuration(b->num_interfaces);
     }
     WireBytes descriptor = b->usb_configuration_descriptor;
@@ -97,12 +107,11 @@ static GBytes *select_configuration(FakeClient *client, ClientDevice *d,
                                    .hresult = WIRE_E_INVALID_PARAMETER};
         return NULL;
     }
-    if (!fake_device_select_configuration(&d->device, descriptor.data[5])) {
-        if (profile->select_fails_silently)
-            response->action = FAKE_NEVER;
-        return no_configuration(b->num_interfaces);
-    }
-    WireSelectConfigurationResult result = {.configuration_handle = configuration_handle(d),
+    if (!fake_device_select_configuration(&d->device, descriptor.data[5]) &&
+        !profile->select_always_succeeds)
+        return selection_failed(client, response);
+    WireSelectConfigurationResult result = {.configuration_handle =
+                                                handle_base(d) | descriptor.data[5],
                                             .num_interfaces = b->num_interfaces};
     uint32_t n_pipes = 0;
     for (uint32_t i = 0; i < b->num_interfaces; i++) {
@@ -135,6 +144,7 @@ static void send_select_interface_twice(FakeClient *client, ClientDevice *d, con
 static GBytes *select_interface(FakeClient *client, ClientDevice *d, const Transfer *t,
                                 const WireSelectInterface *b, FakeResponse *response)
 {
+    const FakeClientProfile *profile = client->profile;
     uint8_t number = b->interface.interface_number, setting = b->interface.alternate_setting;
     FakeInterface interface = {.number = number, .alternate_setting = setting};
     if (d->device.configuration_value == 0 || b->configuration_handle != configuration_handle(d) ||
@@ -145,18 +155,20 @@ static GBytes *select_interface(FakeClient *client, ClientDevice *d, const Trans
         response->action = FAKE_NEVER;
         return NULL;
     }
-    if (!fake_device_interface(&d->device, number, setting, &interface) &&
-        client->profile->select_fails_silently) {
-        response->action = FAKE_NEVER;
-        return NULL;
-    }
-    fake_device_select_interface(&d->device, number, setting);
+    fake_device_interface(&d->device, number, setting, &interface);
+    if (!fake_device_select_interface(&d->device, number, setting) &&
+        !profile->select_always_succeeds)
+        return selection_failed(client, response);
     WireSelectInterfaceResult result = {0};
     add_interface_result(d, &interface, &result.interface, result.pipes, 0);
     size_t size = wire_select_interface_result_size(&result);
+    if (profile->select_interface_wants_obs && t->output_buffer_size < PIPE_ANSWER_SIZE + size) {
+        response->action = FAKE_NEVER;
+        return NULL;
+    }
     uint8_t *bytes = g_malloc(size);
     wire_select_interface_result_encode(&result, bytes, size);
-    if (client->profile->select_interface_twice) {
+    if (profile->select_interface_twice) {
         send_select_interface_twice(client, d, t, (WireBytes){bytes, size});
         response->action = FAKE_NEVER;
     }
@@ -343,12 +355,20 @@ static GBytes *control_failed(const FakeClient *client, const FakeRequest *r,
     return g_bytes_new_take(rubbish, size);
 }
 
+/* Typed requests only, and those without a data stage in TRANSFER_IN_REQUEST. */
+static bool mstsc_knows(WireUrbKind kind, const FakeRequest *r)
+{
+    if (kind == WIRE_URB_CONTROL_FEATURE_REQUEST)
+        return r->is_in && r->output_buffer_size == 0;
+    return kind != WIRE_URB_CONTROL_TRANSFER && kind != WIRE_URB_CONTROL_TRANSFER_EX;
+}
+
 static GBytes *control(FakeClient *client, ClientDevice *d, const FakeRequest *r,
                        FakeResponse *response)
 {
     WireUrbKind kind = wire_urb_kind(r->urb->function);
     WireSetupPacket s = setup_of(client, r);
-    if (kind == WIRE_URB_CONTROL_TRANSFER_EX && client->profile->is_mstsc) {
+    if (client->profile->is_mstsc && !mstsc_knows(kind, r)) {
         response->hresult = WIRE_E_INVALID_PARAMETER;
         return NULL;
     }

@@ -13,6 +13,7 @@ typedef struct {
     bool is_in;
     bool is_no_ack;
     bool is_held; /* by the test */
+    bool is_cancelled;
     bool is_short_ok;
     GBytes *sent; /* OUT */
     int64_t deadline;
@@ -56,7 +57,8 @@ void client_cancel(FakeClient *client, ClientDevice *d, uint32_t request_id);
 void client_advance(FakeClient *client, ClientDevice *d, int64_t now);
 void client_respond(FakeClient *client, ClientDevice *d, Transfer *transfer,
                     const FakeResponse *response);
-/* The pending transfers of one endpoint, or of the whole device (0). */
+/* The pending transfers of one endpoint, or of the whole device (0): answered by client_advance()
+ * if the profile cancels late. */
 void client_cancel_all(FakeClient *client, ClientDevice *d, uint8_t endpoint);
 /* The device answers by itself. What is returned keeps the bytes of the response. */
 GBytes *client_execute(FakeClient *client, ClientDevice *d, const FakeRequest *r, Transfer *t,

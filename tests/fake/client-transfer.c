@@ -68,6 +68,10 @@ static void respond_status(FakeClient *client, ClientDevice *d, Transfer *transf
 /* Whether the transfer, which waits, is done now; then it was answered. */
 static bool advance(FakeClient *client, ClientDevice *d, Transfer *t, int64_t now)
 {
+    if (t->is_cancelled) {
+        respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);
+        return true;
+    }
     if (!t->is_held && t->endpoint && fake_device_is_halted(&d->device, t->endpoint)) {
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_STALL, WIRE_USBD_STATUS_STALL_PID);
         return true;
@@ -104,13 +108,15 @@ void client_advance(FakeClient *client, ClientDevice *d, int64_t now)
     }
 }
 
-/* Those of one endpoint, or of the whole device (0). */
 void client_cancel_all(FakeClient *client, ClientDevice *d, uint8_t endpoint)
 {
     for (GList *l = d->transfers.head, *next; l; l = next) {
         next = l->next;
         Transfer *t = l->data;
         if (!t->endpoint || (endpoint && t->endpoint != endpoint))
+            continue;
+        t->is_cancelled = true;
+        if (client->profile->cancels_late)
             continue;
         g_queue_delete_link(&d->transfers, l);
         respond_status(client, d, t, WIRE_USBD_STATUS_LIBUSB_CANCELLED, WIRE_USBD_STATUS_CANCELED);
@@ -258,6 +264,9 @@ void client_io_control(FakeClient *client, ClientDevice *d, const WireMessage *m
     if (!d->is_registered)
         client_violation(client, "%s before REGISTER_REQUEST_CALLBACK",
                          wire_message_kind_to_string(m->kind));
+    if (m->kind == WIRE_MESSAGE_IO_CONTROL)
+        client_violation(client, "IO_CONTROL 0x%x does nothing, or answers junk",
+                         r->io_control_code);
     uint8_t bytes[4];
     WireCursor c = wire_writer(bytes, sizeof bytes);
     uint32_t ticks = (uint32_t) (now / MS);

@@ -14,14 +14,19 @@ const FakeClientProfile fake_client_freerdp_3_10 = {
     .out_echoes = true,
     .control_in_fails_dirty = true,
     .io_control_overclaims = true,
+    .echoes_capabilities = true,
+    .select_always_succeeds = true,
 };
 
-const FakeClientProfile fake_client_freerdp_3_12 = {
-    .name = "FreeRDP 3.12",
+const FakeClientProfile fake_client_freerdp_3_13 = {
+    .name = "FreeRDP 3.13",
     .out_echoes = true,
     .control_in_fails_dirty = true,
     .io_control_overclaims = true,
+    .echoes_capabilities = true,
     .pipe_wants_obs_36 = true,
+    .select_interface_wants_obs = true,
+    .select_always_succeeds = true,
 };
 
 const FakeClientProfile fake_client_freerdp_3_15 = {
@@ -29,8 +34,11 @@ const FakeClientProfile fake_client_freerdp_3_15 = {
     .out_echoes = true,
     .control_in_fails_dirty = true,
     .io_control_overclaims = true,
+    .echoes_capabilities = true,
     .pipe_wants_obs_36 = true,
+    .cancels_late = true,
     .select_interface_twice = true,
+    .select_always_succeeds = true,
 };
 
 const FakeClientProfile fake_client_freerdp_3_24 = {
@@ -38,18 +46,23 @@ const FakeClientProfile fake_client_freerdp_3_24 = {
     .out_echoes = true,
     .control_in_fails_dirty = true,
     .io_control_overclaims = true,
+    .echoes_capabilities = true,
     .pipe_wants_obs_0 = true,
-    .select_fails_silently = true,
 };
 
 const FakeClientProfile fake_client_freerdp_master = {
     .name = "FreeRDP master",
     .pipe_wants_obs_0 = true,
-    .select_fails_silently = true,
+    .cancels_late = true,
     .text_lacks_nul = true,
 };
 
 const FakeClientProfile fake_client_mstsc = {.name = "mstsc", .is_mstsc = true};
+
+const FakeClientProfile *const fake_client_profiles[FAKE_CLIENT_N_PROFILES] = {
+    &fake_client_freerdp_3_10, &fake_client_freerdp_3_13,   &fake_client_freerdp_3_15,
+    &fake_client_freerdp_3_24, &fake_client_freerdp_master, &fake_client_mstsc,
+};
 
 typedef struct {
     unsigned channel;
@@ -377,9 +390,10 @@ static void release(FakeClient *client, unsigned channel, const WireRelease *m)
 
 static void channel_created(FakeClient *client, unsigned channel, const WireChannelCreated *m)
 {
+    uint32_t capabilities = client->profile->echoes_capabilities ? m->capabilities : 0;
     WireMessage answer = {.kind = WIRE_MESSAGE_CHANNEL_CREATED,
                           .as.channel_created = {WIRE_INTERFACE_CLIENT_NOTIFICATION, m->message_id,
-                                                 1, 0, m->capabilities}};
+                                                 1, 0, capabilities}};
     client_send(client, channel, &answer);
 }
 

@@ -24,23 +24,29 @@
 /* What clients differ in. */
 typedef struct {
     const char *name;
-    bool is_mstsc;               /* strict: closes a channel, or answers with an HRESULT */
-    bool out_echoes;             /* OUT completes as URB_COMPLETION with the payload */
-    bool control_in_fails_dirty; /* with as many bytes of heap as were asked for */
-    bool io_control_overclaims;  /* RESET_PORT claims 4 bytes that are not there */
-    bool pipe_wants_obs_36;      /* a pipe request is executed, but silent with a smaller OBS */
-    bool pipe_wants_obs_0;       /* a pipe request is dropped with any other OBS */
-    bool select_interface_twice; /* a second copy of the result before HResult */
-    bool select_fails_silently;  /* a configuration or setting that does not exist: no answer */
+    bool is_mstsc;                   /* strict: closes a channel, or answers with an HRESULT */
+    bool out_echoes;                 /* OUT completes as URB_COMPLETION with the payload */
+    bool control_in_fails_dirty;     /* with as many bytes of heap as were asked for */
+    bool io_control_overclaims;      /* RESET_PORT claims 4 bytes that are not there */
+    bool echoes_capabilities;        /* of CHANNEL_CREATED */
+    bool pipe_wants_obs_36;          /* a pipe request is executed, but silent with a smaller OBS */
+    bool pipe_wants_obs_0;           /* a pipe request is dropped with any other OBS */
+    bool cancels_late;               /* what a pipe request cancels is answered after it */
+    bool select_interface_wants_obs; /* with less than the answer has: executed, silent, corrupt */
+    bool select_interface_twice;     /* a second copy of the result before HResult */
+    bool select_always_succeeds;     /* whatever the device says to a configuration or setting */
     bool text_lacks_nul;
 } FakeClientProfile;
 
-extern const FakeClientProfile fake_client_freerdp_3_10;   /* also 2.11 */
-extern const FakeClientProfile fake_client_freerdp_3_12;   /* to 3.13 */
+extern const FakeClientProfile fake_client_freerdp_3_10;   /* 2.11 to 3.12 */
+extern const FakeClientProfile fake_client_freerdp_3_13;   /* and no other */
 extern const FakeClientProfile fake_client_freerdp_3_15;   /* 3.14 to 3.22 */
 extern const FakeClientProfile fake_client_freerdp_3_24;   /* 3.23 to 3.30 */
 extern const FakeClientProfile fake_client_freerdp_master; /* after 3.30 */
 extern const FakeClientProfile fake_client_mstsc;
+
+#define FAKE_CLIENT_N_PROFILES 6
+extern const FakeClientProfile *const fake_client_profiles[FAKE_CLIENT_N_PROFILES];
 
 typedef struct FakeClient FakeClient;
 

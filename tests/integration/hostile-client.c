@@ -100,17 +100,13 @@ static bool choice(const char *const *list, const char *word, unsigned *index, G
 
 static bool step_profile(Script *script, char **words, GString *result, GError **error)
 {
-    static const FakeClientProfile *const profiles[] = {
-        &fake_client_freerdp_3_10, &fake_client_freerdp_3_12,   &fake_client_freerdp_3_15,
-        &fake_client_freerdp_3_24, &fake_client_freerdp_master, &fake_client_mstsc,
-    };
-    const char *names[G_N_ELEMENTS(profiles) + 1] = {NULL};
+    const char *names[FAKE_CLIENT_N_PROFILES + 1] = {NULL};
     unsigned index;
-    for (unsigned i = 0; i < G_N_ELEMENTS(profiles); i++)
-        names[i] = profiles[i]->name;
+    for (unsigned i = 0; i < FAKE_CLIENT_N_PROFILES; i++)
+        names[i] = fake_client_profiles[i]->name;
     if (!choice(names, words[1], &index, error))
         return false;
-    hostile_set_profile(&script->hostile, profiles[index]);
+    hostile_set_profile(&script->hostile, fake_client_profiles[index]);
     return true;
 }
 

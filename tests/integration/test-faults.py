@@ -82,6 +82,45 @@ def stall(test, program):
     end_all(rig, flows)
 
 
+@scenario('a halt is cleared while data is being written elsewhere', each=CLIENTS)
+def stall_and_writes(test, program):
+    rig = Rig(test, program, Vendor())
+    flows = begin_all(rig.guest)
+    sinks = '01', '03'
+
+    def cancelled(*endpoints):
+        stats = rig.stats()
+        return [stats[f'ep{endpoint}.cancelled'] for endpoint in endpoints]
+
+    def hold():
+        for endpoint in '81', *sinks:
+            rig.gadget('hold', endpoint)
+        wait_until(lambda: all(rig.stats()[f'ep{endpoint}.pending'] for endpoint in ('81', *sinks)), 'transfers that wait')
+        return cancelled('81'), cancelled(*sinks)
+
+    # FreeRDP would cancel the writes from the first one on: it is asked when they are over.
+    before, undisturbed = hold()
+    rig.guest.begin('clear-halt 0x81')
+    wait_until(lambda: cancelled('81') > before, 'the reads called back')
+    for endpoint in sinks:
+        rig.gadget('release', endpoint)
+    rig.guest.finish()
+    equal(cancelled(*sinks), undisturbed, 'cancelled writes')
+    rig.gadget('release', '81')
+    go_on(rig.guest, flows)
+    # A sink may take nothing for a long time; the guest gives up a control request after 5 s.
+    _, undisturbed = hold()
+    start = time.monotonic()
+    rig.guest.begin('clear-halt 0x81')
+    wait_until(lambda: cancelled(*sinks) != undisturbed, 'the writes called back')
+    expect(time.monotonic() - start > 0.9, 'the writes were not waited for')
+    rig.guest.finish()
+    expect(time.monotonic() - start < 3, 'the halt was cleared too late')
+    for endpoint in '81', *sinks:
+        rig.gadget('release', endpoint)
+    end_all(rig, flows)
+
+
 @scenario('a stalled sink and a stalled interrupt source recover', each=CLIENTS)
 def stall_others(test, program):
     rig = Rig(test, program, Vendor())

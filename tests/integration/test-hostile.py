@@ -17,7 +17,7 @@ from process import Failure
 from talker import Talker
 from tap import equal, expect, main, scenario
 
-PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.12', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
+PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.13', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
 MIB = 1 << 20
 MEMORY_LIMIT = 256 * MIB  # max-session-memory of rdpusbd.conf(5)
 SOON = 5  # seconds for what happens at once
@@ -148,9 +148,11 @@ class Memory:
 def whole(test, profile):
     arena = Arena(test, innocent=False)
     client = arena.client('client', f"profile '{profile}'", 'plug', 'connect')
+    # With this one release, they stall: see docs/protocol-notes.md.
+    settings = [] if profile == 'FreeRDP 3.13' else ['set-alt 0 1', 'set-alt 0 0']
     arena.guests[0].steps('attach', LOOPBACK + '1048576', LOOPBACK + '65536 700', 'control-in 0x80 6 0x0100 0 18',
-                          'set-alt 0 1', 'set-alt 0 0', 'clear-halt 0x81', LOOPBACK + '65536', 'cancel-storm 0x81 50',
-                          'reset', LOOPBACK + '65536')
+                          *settings, 'clear-halt 0x81', LOOPBACK + '65536', 'cancel-storm 0x81 50', 'reset',
+                          LOOPBACK + '65536')
     client.steps('plug')
     arena.guests[1].steps('attach')
     for guest in arena.guests:

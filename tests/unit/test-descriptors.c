@@ -135,6 +135,41 @@ static void test_hide_streams(void)
     g_assert_cmpmem(seen + 9, 23, uas + 9, 23);
 }
 
+/* What a guest at a USB 2 port reads of a SuperSpeed device. */
+static void test_at_high_speed(void)
+{
+    static const uint8_t super[] = {
+        9, 2, 51,   0, 1, 1,    0, 0x80, 50,                /**/
+        9, 4, 0,    0, 3, 0xff, 0, 0,    0,                 /**/
+        7, 5, 0x81, 2, 0, 4,    0, 6,    0x30, 15, 0, 0, 0, /**/
+        7, 5, 0x02, 2, 0, 4,    0, 6,    0x30, 15, 0, 0, 0, /**/
+        7, 5, 0x83, 3, 0, 4,    9,
+    };
+    static const uint8_t high[] = {
+        9, 2, 39,   0, 1, 1,    0, 0x80,   50,                   /**/
+        9, 4, 0,    0, 3, 0xff, 0, 0,      0,                    /**/
+        7, 5, 0x81, 2, 0, 2,    0, /**/ 7, 5,  0x02, 2, 0, 2, 0, /**/
+        7, 5, 0x83, 3, 0, 4,    9,
+    };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Configuration) configuration = parse_exact(super, sizeof super, &error);
+    g_assert_no_error(error);
+    configuration_hide_streams(configuration);
+    size_t size;
+    const uint8_t *seen = g_bytes_get_data(configuration->guest_bytes, &size);
+    g_assert_cmpmem(seen, size, super, sizeof super);
+    seen = g_bytes_get_data(configuration->high_speed_bytes, &size);
+    g_assert_cmpmem(seen, size, high, sizeof high);
+
+    static const uint8_t device[18] = {18,   1, 0x20, 3, 0, 0, 0, 9, 0x34,
+                                       0x12, 0, 0,    0, 1, 1, 2, 3, 1};
+    static const uint8_t slower[18] = {18,   1, 0x10, 2, 0, 0, 0, 64, 0x34,
+                                       0x12, 0, 0,    0, 1, 1, 2, 3,  1};
+    uint8_t result[18];
+    descriptors_at_high_speed(device, result);
+    g_assert_cmpmem(result, sizeof result, slower, sizeof slower);
+}
+
 /* One interrupt endpoint, of that wMaxPacketSize. */
 static Configuration *interrupt_device(uint16_t max_packet_size)
 {
@@ -227,6 +262,7 @@ int main(int argc, char **argv)
     g_test_add_func("/descriptors/truncated", test_truncated);
     g_test_add_func("/descriptors/shared-endpoint", test_shared_endpoint);
     g_test_add_func("/descriptors/hide-streams", test_hide_streams);
+    g_test_add_func("/descriptors/at-high-speed", test_at_high_speed);
     g_test_add_func("/descriptors/speed", test_speed);
     g_test_add_func("/descriptors/string", test_string);
     return g_test_run();

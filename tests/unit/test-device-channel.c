@@ -130,6 +130,11 @@ static const struct {
     {"/urbdrc/rule-06-not-for-mstsc",
      {MSTSC, ". select", SELECT("1"), ". reset 1070081", RESET("2", "0"), ". select-interface 1 1",
       ALTERNATE("3"), "? queued 0"}},
+    /* 3.13.0, which wants an OutputBufferSize here that all later ones refuse; or a device that
+     * refused, from 3.23 on */
+    {"/urbdrc/rule-06-silent-alternate",
+     {FREERDP, ". select-interface 1 1", ALTERNATE("1"), BARRIER("2"), "< bus-time 2", "* 1 silent",
+      ". reset 1070081", RESET("3", "0"), BARRIER("4")}},
     {"/urbdrc/rule-06-urb-answer-for-a-barrier",
      {FREERDP, ". select", SELECT("1"), BARRIER("2"), "< done 2 0 0", "? ignored 1",
       "< bus-time 1", "? ignored 2", "< bus-time 2", "* 1 silent"}},
@@ -169,6 +174,8 @@ static const struct {
      {FREERDP, ".! select-interface 1 2", ".! select-interface 2 0", "? queued 0"}},
     {"/urbdrc/rule-09-mstsc-refuses",
      {MSTSC, ". select", SELECT("1"), "< done 1 80000300 0 80070057", "* 1 error"}},
+    {"/urbdrc/rule-09-mstsc-refuses-a-setting",
+     {MSTSC, ". select-interface 1 1", ALTERNATE("1"), "< done 1 c0000004 0 8007001f", "* 1 stall"}},
     {"/urbdrc/rule-09-failure-with-empty-result",
      {FREERDP, ". select", SELECT("1"), BARRIER("2"), "< done 1 c0000004 0", "* 1 stall"}},
     {"/urbdrc/rule-09-no-result",
@@ -272,6 +279,10 @@ static const struct {
      {FREERDP, ". out 1070002 0102", BULK_OUT("1", "0102"), "< done 1 0 4294967295",
       "* 1 success size=2", ". out 1070002 0102", BULK_OUT("2", "0102"), "< data 2 0 010203",
       "* 2 success size=2"}},
+    /* Up to 3.30 the OUT length comes back although nothing was sent; master says 0, without data */
+    {"/urbdrc/rule-17-failed-out",
+     {FREERDP, ". out 1070002 0102", BULK_OUT("1", "0102"), "< data 1 1 0102", "* 1 error",
+      ". out 1070002 0102", BULK_OUT("2", "0102"), "< done 2 4 0", "* 2 stall"}},
     {"/urbdrc/rule-17-junk-after-errors",
      {FREERDP, ". control 80 06 0100 0000 18", GET_DEVICE("1"), "< data 1 c0000004 zeros*18",
       "* 1 stall", ". control 80 06 0100 0000 18", GET_DEVICE("2"),

@@ -183,11 +183,6 @@ static void assert_one_violation(const Server *s, const char *about)
     g_assert_nonnull(strstr(violations->pdata[0], about));
 }
 
-static const FakeClientProfile *const profiles[] = {
-    &fake_client_freerdp_3_10, &fake_client_freerdp_3_12,   &fake_client_freerdp_3_15,
-    &fake_client_freerdp_3_24, &fake_client_freerdp_master, &fake_client_mstsc,
-};
-
 /* What is the same with each: announced, configured, and every byte comes back. */
 static void test_loopback(const void *profile)
 {
@@ -309,6 +304,11 @@ static void test_select_interface(const void *profile)
     server_init(&s, profile);
     configure(&s);
     uint32_t id = send_select_interface(&s, 1);
+    if (profile == &fake_client_freerdp_3_13) {
+        assert_silent(&s);
+        server_clear(&s);
+        return;
+    }
     WireUrbCompletion m = completion(&s, WIRE_MESSAGE_URB_COMPLETION_NO_DATA, id);
     bool is_twice = profile == &fake_client_freerdp_3_15;
     g_assert_cmpint(wire_select_interface_completion_repair(&m), ==, is_twice);
@@ -521,9 +521,10 @@ static void test_violations(void)
 
 static void add_each(const char *name, void (*test)(const void *))
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(profiles); i++) {
-        g_autofree char *path = g_strdup_printf("/fake-client/%s/%s", name, profiles[i]->name);
-        g_test_add_data_func(path, profiles[i], test);
+    for (size_t i = 0; i < FAKE_CLIENT_N_PROFILES; i++) {
+        g_autofree char *path =
+            g_strdup_printf("/fake-client/%s/%s", name, fake_client_profiles[i]->name);
+        g_test_add_data_func(path, fake_client_profiles[i], test);
     }
 }
 

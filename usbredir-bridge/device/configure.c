@@ -165,6 +165,7 @@ uint32_t set_configuration_start(Device *device, Job *job)
     }
     /* Selecting again resets the device at FreeRDP's end: not if nothing was done since. */
     if (configuration == device->configuration && !device->dirty) {
+        announce_tables(device, job); /* which may be others meanwhile, see port.h */
         job_answer(device, job, DEVICE_SUCCESS, NULL, 0);
         return 0;
     }

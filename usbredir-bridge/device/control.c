@@ -6,6 +6,7 @@
  */
 #include "job.h"
 #include "oneshot.h"
+#include "port.h"
 #include "stream.h"
 
 #define REQUEST_TYPE_MASK         0x60
@@ -55,19 +56,19 @@ static bool is_out_of_place(const RdpusbSetup *setup)
 }
 
 /* The descriptors read at arrival, or NULL when the request is for others. */
-static const uint8_t *cached_descriptor(const Device *device, const RdpusbSetup *setup,
-                                        size_t *size)
+static const uint8_t *cached_descriptor(Device *device, const RdpusbSetup *setup, size_t *size)
 {
     if (!is_standard(setup, 0x80, REQUEST_GET_DESCRIPTOR))
         return NULL;
     unsigned index = setup->value & 0xff;
     if (setup->value >> 8 == USB_DESCRIPTOR_DEVICE && index == 0) {
         *size = USB_DEVICE_DESCRIPTOR_SIZE;
-        return device->descriptor;
+        port_recognise(device, setup->length);
+        return port_device_descriptor(device);
     }
     if (setup->value >> 8 == USB_DESCRIPTOR_CONFIGURATION && index < device->configurations->len) {
         const Configuration *configuration = g_ptr_array_index(device->configurations, index);
-        return g_bytes_get_data(configuration->guest_bytes, size);
+        return port_configuration(device, configuration, size);
     }
     return NULL;
 }
@@ -140,9 +141,7 @@ static void clear_halt(Device *device, Job *job)
         return;
     }
     job->type = JOB_CLEAR_HALT;
-    job->endpoint = address;
-    job->hold = 1u << ENDPOINT_SLOT(address);
-    jobs_push(device, job);
+    jobs_push_reset_pipe(device, job, endpoint);
 }
 
 void device_control(Device *device, uint64_t id, uint8_t endpoint, const RdpusbSetup *setup,

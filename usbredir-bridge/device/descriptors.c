@@ -172,6 +172,7 @@ void configuration_free(Configuration *configuration)
         return;
     g_clear_pointer(&configuration->bytes, g_bytes_unref);
     g_clear_pointer(&configuration->guest_bytes, g_bytes_unref);
+    g_clear_pointer(&configuration->high_speed_bytes, g_bytes_unref);
     g_clear_pointer(&configuration->settings, g_array_unref);
     g_free(configuration);
 }
@@ -195,6 +196,43 @@ static bool is_uas_alternate(const uint8_t *d)
            d[7] == 0x62;
 }
 
+/* wTotalLength follows what was kept. */
+static GBytes *configuration_bytes(GByteArray *kept)
+{
+    kept->data[2] = kept->len & 0xff;
+    kept->data[3] = kept->len >> 8;
+    return g_byte_array_free_to_bytes(kept);
+}
+
+/* Without companions, and with the packets of bulk endpoints that USB 2.0 5.8.3 demands. */
+static GBytes *at_high_speed(GBytes *bytes)
+{
+    size_t size;
+    const uint8_t *data = g_bytes_get_data(bytes, &size);
+    GByteArray *kept = g_byte_array_sized_new(size);
+    for (size_t at = 0; at < size; at += data[at]) {
+        if (data[at + 1] == USB_DESCRIPTOR_COMPANION ||
+            data[at + 1] == USB_DESCRIPTOR_SSP_COMPANION)
+            continue;
+        g_byte_array_append(kept, data + at, data[at]);
+        uint8_t *copy = kept->data + kept->len - data[at];
+        if (copy[1] == USB_DESCRIPTOR_ENDPOINT && (copy[3] & 3) == ENDPOINT_BULK) {
+            copy[4] = 512 & 0xff;
+            copy[5] = 512 >> 8;
+        }
+    }
+    return configuration_bytes(kept);
+}
+
+void descriptors_at_high_speed(const uint8_t device[USB_DEVICE_DESCRIPTOR_SIZE],
+                               uint8_t result[USB_DEVICE_DESCRIPTOR_SIZE])
+{
+    memcpy(result, device, USB_DEVICE_DESCRIPTOR_SIZE);
+    result[2] = 0x10; /* bcdUSB 2.10: there is a BOS */
+    result[3] = 0x02;
+    result[7] = 64; /* bMaxPacketSize0 */
+}
+
 void configuration_hide_streams(Configuration *configuration)
 {
     size_t size;
@@ -207,10 +245,10 @@ void configuration_hide_streams(Configuration *configuration)
         if (!hidden)
             g_byte_array_append(kept, data + at, data[at]);
     }
-    kept->data[2] = kept->len & 0xff;
-    kept->data[3] = kept->len >> 8;
     g_bytes_unref(configuration->guest_bytes);
-    configuration->guest_bytes = g_byte_array_free_to_bytes(g_steal_pointer(&kept));
+    configuration->guest_bytes = configuration_bytes(g_steal_pointer(&kept));
+    g_clear_pointer(&configuration->high_speed_bytes, g_bytes_unref);
+    configuration->high_speed_bytes = at_high_speed(configuration->guest_bytes);
 }
 
 static unsigned largest_packet(const Configuration *configuration, EndpointType type)

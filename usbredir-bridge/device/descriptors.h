@@ -15,6 +15,7 @@
 #define USB_DESCRIPTOR_ENDPOINT      0x05
 #define USB_DESCRIPTOR_QUALIFIER     0x06
 #define USB_DESCRIPTOR_COMPANION     0x30 /* USB 3.2 9.6.7 */
+#define USB_DESCRIPTOR_SSP_COMPANION 0x31 /* USB 3.2 9.6.8 */
 
 #define USB_DEVICE_DESCRIPTOR_SIZE        18
 #define USB_CONFIGURATION_DESCRIPTOR_SIZE 9
@@ -48,8 +49,9 @@ typedef struct {
 } InterfaceSetting;
 
 typedef struct {
-    GBytes *bytes;       /* as the device sent it */
-    GBytes *guest_bytes; /* as the guest reads it, see configuration_hide_streams() */
+    GBytes *bytes;            /* as the device sent it */
+    GBytes *guest_bytes;      /* as the guest reads it, see configuration_hide_streams() */
+    GBytes *high_speed_bytes; /* the same at a USB 2 port; NULL unless the device is SuperSpeed */
     uint8_t value;
     uint8_t n_interfaces;
     GArray *settings; /* of InterfaceSetting */
@@ -63,9 +65,13 @@ void configuration_free(Configuration *configuration);
 const InterfaceSetting *configuration_setting(const Configuration *configuration, uint8_t number,
                                               uint8_t alternate);
 
-/* Takes the UAS settings out of what the guest reads: at SuperSpeed they need bulk streams, which
- * MS-RDPEUSB cannot carry, and QEMU ejects a device that offers them in vain. */
+/* Takes the UAS settings out of what the guest reads of a SuperSpeed device: they need bulk
+ * streams, which MS-RDPEUSB cannot carry, and QEMU ejects a device that offers them in vain. */
 void configuration_hide_streams(Configuration *configuration);
+
+/* The device descriptor that a SuperSpeed device would have at high speed. */
+void descriptors_at_high_speed(const uint8_t device[USB_DEVICE_DESCRIPTOR_SIZE],
+                               uint8_t result[USB_DEVICE_DESCRIPTOR_SIZE]);
 
 /* The speed from what the descriptors allow; the client's own word is not reliable. `qualifier`:
  * the device answered a request for its device qualifier. */

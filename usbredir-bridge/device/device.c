@@ -4,6 +4,7 @@
 #include "isoch.h"
 #include "job.h"
 #include "oneshot.h"
+#include "port.h"
 #include "reader.h"
 #include "stream.h"
 
@@ -145,6 +146,7 @@ void device_announce(Device *device)
         return;
     }
     device->state = DEVICE_ANNOUNCED;
+    port_forget(device);
     device_answer(device, ANSWER_INTERFACE_INFO, 0, DEVICE_SUCCESS);
     device_answer(device, ANSWER_EP_INFO, 0, DEVICE_SUCCESS);
     device_answer(device, ANSWER_DEVICE_CONNECT, 0, DEVICE_SUCCESS);
@@ -235,7 +237,7 @@ void device_client_event(Device *device, const RdpusbDeviceEvent *event, int64_t
 
 int64_t device_deadline(const Device *device)
 {
-    int64_t deadline = RDPUSB_NO_DEADLINE;
+    int64_t deadline = jobs_deadline(device);
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
         int64_t of_stream = stream_deadline(device, &device->endpoints[slot]);
         deadline = MIN(deadline, of_stream);
@@ -386,8 +388,10 @@ void device_iso_packet(Device *device, uint8_t address, GBytes *data, int64_t no
 void device_cancel(Device *device, uint64_t id, int64_t now)
 {
     device->now = now;
-    if (jobs_cancel_id(device, id))
+    if (jobs_cancel_id(device, id)) {
+        go_on(device); /* with what it kept waiting */
         return;
+    }
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
         for (GList *link = device->endpoints[slot].transfers.head; link; link = link->next) {
             Transfer *transfer = link->data;

@@ -31,6 +31,13 @@ typedef enum {
     DEVICE_GONE,      /* refused, or closed by the client; see device->refusal */
 } DeviceState;
 
+/* What the guest's port turned out to be, see port.h. */
+typedef enum {
+    PORT_UNKNOWN,
+    PORT_AS_ANNOUNCED,
+    PORT_HIGH_SPEED, /* although the device was announced at SuperSpeed */
+} GuestPort;
+
 /* Slots as in usbredir's ep_info: OUT endpoints 0-15, then IN endpoints 0-15. */
 #define ENDPOINT_SLOTS         32
 #define ENDPOINT_SLOT(address) (((address) &0x0f) | ((address) &0x80) >> 3)
@@ -101,7 +108,8 @@ struct Device {
     int64_t now;     /* of the call under way */
 
     uint8_t descriptor[USB_DEVICE_DESCRIPTOR_SIZE];
-    GPtrArray *configurations; /* of Configuration */
+    uint8_t high_speed_descriptor[USB_DEVICE_DESCRIPTOR_SIZE]; /* of a SuperSpeed device */
+    GPtrArray *configurations;                                 /* of Configuration */
     Reader reader;
     RdpusbDeviceInfo info;
 
@@ -118,6 +126,7 @@ struct Device {
 
     bool guest_there;
     bool rejected; /* by the guest's filter */
+    GuestPort port;
     unsigned guest_requests;
     size_t guest_bytes;
     size_t bytes_at_client;

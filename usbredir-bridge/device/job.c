@@ -2,6 +2,9 @@
 #include "job.h"
 #include "oneshot.h"
 
+/* How long a job waits for endpoints to drain: guests give up a control request after 5 s. */
+#define DRAIN_TIMEOUT G_TIME_SPAN_SECOND
+
 static const struct {
     uint32_t (*start)(Device *device, Job *job);
     void (*completed)(Device *device, Job *job, const RdpusbDeviceEvent *event);
@@ -39,33 +42,60 @@ void job_free(Job *job)
     g_free(job);
 }
 
+static uint32_t held_by(const Job *job)
+{
+    return job->hold | job->drain;
+}
+
 uint32_t jobs_held(const Device *device)
 {
-    uint32_t held = device->running ? device->running->hold : 0;
+    uint32_t held = device->running ? held_by(device->running) : 0;
     for (GList *link = device->jobs.head; link; link = link->next)
-        held |= ((Job *) link->data)->hold;
+        held |= held_by(link->data);
     return held;
 }
 
-/* Calls the endpoints back from the client; true when nothing of them is there. */
-static bool endpoints_are_idle(Device *device, uint32_t slots)
+int64_t jobs_deadline(const Device *device)
 {
-    bool idle = true;
-    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        Endpoint *endpoint = &device->endpoints[slot];
-        if ((slots & 1u << slot) == 0 || endpoint->at_client == 0)
-            continue;
-        endpoint_recall(device, endpoint);
-        idle = false;
-    }
-    return idle;
+    const Job *head = device->jobs.head ? device->jobs.head->data : NULL;
+    bool waits = !device->running && head && head->drain_until > device->now;
+    return waits ? head->drain_until : RDPUSB_NO_DEADLINE;
+}
+
+/* Those of the endpoints that have something at the client. */
+static uint32_t busy(const Device *device, uint32_t slots)
+{
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++)
+        if (device->endpoints[slot].at_client == 0)
+            slots &= ~(1u << slot);
+    return slots;
+}
+
+static void recall(Device *device, uint32_t slots)
+{
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++)
+        if (slots & 1u << slot)
+            endpoint_recall(device, &device->endpoints[slot]);
+}
+
+/* Whether nothing at the client stands in the job's way. What it holds is called back at once, what
+ * it drains when that takes too long. */
+static bool may_start(Device *device, Job *job)
+{
+    if (job->drain_until == 0)
+        job->drain_until = device->now + DRAIN_TIMEOUT;
+    uint32_t hold = busy(device, job->hold), drain = busy(device, job->drain);
+    recall(device, hold);
+    if (device->now >= job->drain_until)
+        recall(device, drain);
+    return hold == 0 && drain == 0;
 }
 
 void jobs_run(Device *device)
 {
     Job *job;
     while (!device->running && device->state != DEVICE_GONE &&
-           (job = g_queue_peek_head(&device->jobs)) && endpoints_are_idle(device, job->hold)) {
+           (job = g_queue_peek_head(&device->jobs)) && may_start(device, job)) {
         g_queue_pop_head(&device->jobs);
         device->running = job;
         job->request.id = types[job->type].start(device, job);
@@ -175,10 +205,30 @@ bool jobs_cancel_id(Device *device, uint64_t id)
     return false;
 }
 
-void job_reset_stream(Device *device, Endpoint *endpoint)
+/* FreeRDP cancels whatever the device has at the client when one pipe is reset, the oldest first.
+ * IN can be sent again; of a queue of OUT the device might take the second transfer but not the
+ * first (see settle_out). Isochronous data has no order to lose. */
+static uint32_t writers(const Device *device)
 {
-    Job *job = job_new(JOB_RESET_STREAM, 0);
+    uint32_t slots = 0;
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
+        const Endpoint *endpoint = &device->endpoints[slot];
+        bool in_order = endpoint->type == ENDPOINT_BULK || endpoint->type == ENDPOINT_INTERRUPT;
+        if (in_order && !(endpoint->address & 0x80))
+            slots |= 1u << slot;
+    }
+    return slots;
+}
+
+void jobs_push_reset_pipe(Device *device, Job *job, const Endpoint *endpoint)
+{
     job->endpoint = endpoint->address;
     job->hold = 1u << ENDPOINT_SLOT(endpoint->address);
+    job->drain = writers(device) & ~job->hold;
     jobs_push(device, job);
+}
+
+void job_reset_stream(Device *device, Endpoint *endpoint)
+{
+    jobs_push_reset_pipe(device, job_new(JOB_RESET_STREAM, 0), endpoint);
 }

@@ -5,7 +5,8 @@
  * so a second one in flight would gain nothing.
  *
  * A job names the endpoints that it changes (`hold`): it starts when nothing of them is at the
- * client, and until it is done nothing is sent there.
+ * client, and until it is done nothing is sent there. It also names those that the client will
+ * disturb on the way (`drain`): they get some time to finish what they have at the client.
  */
 #pragma once
 
@@ -28,6 +29,8 @@ struct Job {
     bool answered; /* the guest does not wait for it, or no more */
     uint64_t id;   /* the guest's */
     uint32_t hold; /* bits of endpoint slots */
+    uint32_t drain;
+    int64_t drain_until; /* then they are called back; 0: its turn has not come */
     RdpusbSetup setup;
     GBytes *data; /* OUT data stage */
     uint8_t endpoint;
@@ -41,12 +44,16 @@ void job_free(Job *job);
 
 /* Takes over the job, and starts it as soon as its turn comes. */
 void jobs_push(Device *device, Job *job);
+/* The same for one that resets the endpoint's pipe. */
+void jobs_push_reset_pipe(Device *device, Job *job, const Endpoint *endpoint);
 /* Instead of jobs_push(): answers a job of the guest that is not even begun, and frees it. */
 void job_refuse(Device *device, Job *job, DeviceStatus status);
 /* Starts what can be started: call when something came back from the client. */
 void jobs_run(Device *device);
-/* The endpoints that waiting and running jobs hold. */
+/* The endpoints that waiting and running jobs hold or drain. */
 uint32_t jobs_held(const Device *device);
+/* When the job at the head stops waiting for endpoints to drain. */
+int64_t jobs_deadline(const Device *device);
 void job_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 
 /* The guest no longer waits for any job. With `answer`, it is told so. */

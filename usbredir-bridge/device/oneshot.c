@@ -241,14 +241,16 @@ static void settle_out(Endpoint *endpoint)
     Transfer *unfinished = NULL;
     for (GList *link = endpoint->transfers.head; link; link = link->next) {
         Transfer *transfer = link->data;
+        bool taken = transfer->returned ? transfer->round_size > 0
+                                        : transfer->complete && transfer->done > 0;
+        if (unfinished && taken) {
+            complete(unfinished, DEVICE_STALL);
+            unfinished = NULL;
+        }
         if (!transfer->returned)
             continue;
         transfer->returned = false;
         transfer->done += transfer->round_size;
-        if (unfinished && transfer->round_size > 0) {
-            complete(unfinished, DEVICE_STALL);
-            unfinished = NULL;
-        }
         if (is_final(transfer->round_status))
             complete(transfer, outcome(transfer, transfer->round_status, transfer->round_size));
         else if (transfer->length > 0 && transfer->done == transfer->length)

@@ -75,7 +75,10 @@ static void describe(Device *device)
         info->interfaces[i].subclass = setting->subclass;
         info->interfaces[i].protocol = setting->protocol;
     }
-    for (unsigned i = 0; info->speed == RDPUSB_SPEED_SUPER && i < device->configurations->len; i++)
+    if (info->speed != RDPUSB_SPEED_SUPER)
+        return;
+    descriptors_at_high_speed(device->descriptor, device->high_speed_descriptor);
+    for (unsigned i = 0; i < device->configurations->len; i++)
         configuration_hide_streams(g_ptr_array_index(device->configurations, i));
 }
 

@@ -2,6 +2,8 @@
 /* What a device says to its guest: from answers to usbredir packets. */
 #include "guest-link.h"
 
+#include "port.h"
+
 #include <string.h>
 
 /* A stream's packet that may not have been sent yet. */
@@ -60,7 +62,7 @@ static void send_ep_info(GuestLink *link)
         header.type[slot] = control ? usb_redir_type_control : endpoint->type;
         header.interval[slot] = endpoint->interval;
         header.interface[slot] = endpoint->interface;
-        header.max_packet_size[slot] = endpoint->max_packet_size;
+        header.max_packet_size[slot] = port_packet_size(link->device, endpoint);
     }
     usbredirparser_send_ep_info(link->parser, &header);
 }
