@@ -862,6 +862,31 @@ static void test_stream_failures(void)
                      usb_redir_stall);
 }
 
+/* Failures of an idle pipe, far from each other, are none for the guest, however many. */
+static void test_stream_failures_apart(void)
+{
+    held = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    g_autoptr(World) world = world_new_attached(&fake_client_mstsc);
+    world->on_urb = hold_bulk;
+    fake_guest_start_interrupt_receiving(world->guest, EP_INTERRUPT);
+    FakeResponse failed = {.hresult = 0x8007001f};
+    for (unsigned i = 0; i < 10; i++) {
+        world_advance(world, 11 * G_TIME_SPAN_SECOND);
+        unsigned oldest = 0; /* of those that the watchdog has not called back */
+        while (!fake_client_complete(world->client, world->device,
+                                     g_array_index(held, uint32_t, oldest), &failed))
+            g_assert_cmpuint(++oldest, <, held->len);
+    }
+    world_advance(world, G_TIME_SPAN_SECOND);
+    g_assert_cmpuint(world_n_events(world, FAKE_GUEST_INTERRUPT_RECEIVING_STATUS), ==, 1);
+    g_assert_cmpuint(fake_client_n_pending(world->client), ==, 4);
+    world->on_urb = NULL;
+    world_advance(world, 16 * G_TIME_SPAN_SECOND); /* until they are read anew */
+    world_device_says(world, EP_INTERRUPT, "report");
+    assert_text(world_the_event(world, FAKE_GUEST_INTERRUPT_IN), "report");
+    g_clear_pointer(&held, g_array_unref);
+}
+
 /* ---- Configuration, reset ---- */
 
 static void test_alternate_setting(gconstpointer profile)
@@ -1397,6 +1422,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bridge/halt-unknown-endpoint", test_halt_unknown_endpoint);
     g_test_add_func("/bridge/start-twice", test_start_twice);
     g_test_add_func("/bridge/stream-failures", test_stream_failures);
+    g_test_add_func("/bridge/stream-failures-apart", test_stream_failures_apart);
     g_test_add_func("/bridge/selection-fails", test_selection_fails);
     g_test_add_func("/bridge/said-gone", test_said_gone);
     g_test_add_func("/bridge/detach-from-the-silent", test_detach_from_the_silent);

@@ -10,6 +10,8 @@
 #define INTERRUPT_TRANSFERS 4
 #define MAX_ERRORS          3
 #define RETRY_PAUSE         (100 * G_TIME_SPAN_MILLISECOND)
+/* Errors so far apart do not add up: mstsc fails an idle read now and then. */
+#define ERRORS_FORGOTTEN (10 * G_TIME_SPAN_SECOND)
 
 /* What a guest may ask for: QEMU asks for no more, and usbredirhost takes no more. */
 #define MAX_TRANSFERS      16
@@ -189,6 +191,8 @@ void stream_failed(Device *device, Endpoint *endpoint, RdpusbStatus status)
     Stream *stream = &endpoint->stream;
     if (stream->resetting || stream->retry_at > device->now)
         return;
+    if (device->now - stream->retry_at >= ERRORS_FORGOTTEN)
+        stream->errors = 0;
     if (++stream->errors >= MAX_ERRORS) {
         give_up(device, endpoint);
         return;
