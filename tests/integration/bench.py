@@ -38,12 +38,17 @@ def digest(path):
 
 
 class Bench:
-    """A guest with `ports` redirection ports that rdpusbd connects to, on unix sockets."""
+    """A guest with `ports` redirection ports that rdpusbd connects to, on unix sockets; with `usb2`, at a controller that
+    knows no USB 3."""
 
-    def __init__(self, test, ports=1):
+    def __init__(self, test, ports=1, usb2=False):
         self.test = test
         sockets = [test.folder / f'port{n}' for n in range(ports)]
-        self.guest = test.keep(Guest([f'path={path},server=on,wait=off' for path in sockets])).start()
+        redirections = [f'path={path},server=on,wait=off' for path in sockets]
+        devices = ['-device', 'usb-ehci,id=ehci'] if usb2 else []
+        for n, options in enumerate(redirections if usb2 else []):
+            devices += ['-chardev', f'socket,id=usb2-{n},{options}', '-device', f'usb-redir,chardev=usb2-{n},bus=ehci.0']
+        self.guest = test.keep(Guest([] if usb2 else redirections, devices)).start()
         self.daemon = test.keep(Daemon(test.folder, [f'unix:{path}' for path in sockets])).start()
 
     def stick(self, name='stick.img', size=STICK_BYTES, **options):

@@ -135,4 +135,15 @@ def wait_for_port(test, program):
     check_read(bench.guest, wait_disk(bench.guest, mark), second.image)
 
 
+@scenario('a SuperSpeed stick is a high-speed one at a USB 2 port', seconds=120)
+def super_speed_at_usb_2(test):
+    bench = Bench(test, usb2=True)
+    stick = bench.stick(speed='super')
+    bench.connect(CLIENTS[0], stick)
+    disk = wait_disk(bench.guest)
+    bench.guest.console.wait('new high-speed USB device', 1)
+    check_read(bench.guest, disk, stick.image)
+    check_write(bench.guest, disk, stick.image)
+
+
 main()
