@@ -248,6 +248,12 @@ RDPUSB_EXPORT uint32_t rdpusb_device_channel_isoch_out(RdpusbDeviceChannel *chan
 RDPUSB_EXPORT uint32_t rdpusb_device_channel_select_configuration(RdpusbDeviceChannel *channel,
                                                                   const uint8_t *descriptor,
                                                                   size_t size, void *owner);
+/* To be called, with the configuration in force, before one is selected that has more interfaces:
+ * clients of the FreeRDP family crash otherwise. What it comes to is of no use. 0 also where the
+ * client needs none of this. See docs/protocol-notes.md. */
+RDPUSB_EXPORT uint32_t rdpusb_device_channel_make_room(RdpusbDeviceChannel *channel,
+                                                       const uint8_t *descriptor, size_t size,
+                                                       unsigned n_interfaces, void *owner);
 RDPUSB_EXPORT uint32_t rdpusb_device_channel_select_interface(
     RdpusbDeviceChannel *channel, uint32_t configuration_handle, const uint8_t *descriptor,
     size_t size, uint8_t interface_number, uint8_t alternate_setting, void *owner);

@@ -309,6 +309,22 @@ uint32_t rdpusb_device_channel_select_configuration(RdpusbDeviceChannel *channel
     return id;
 }
 
+/* FreeRDP looks up each interface that it selects in the list of the selection before, without a
+ * look at the length of that list: so it gets a longer one. */
+uint32_t rdpusb_device_channel_make_room(RdpusbDeviceChannel *channel, const uint8_t *descriptor,
+                                         size_t size, unsigned n_interfaces, void *owner)
+{
+    WireMessage m = {.kind = WIRE_MESSAGE_TRANSFER_IN_REQUEST};
+    WireUrb *urb = &m.as.transfer_in_request.ts_urb;
+    if (!is_freerdp(channel) || !urbdrc_select_configuration(urb, descriptor, size))
+        return 0;
+    urbdrc_select_more(urb, n_interfaces);
+    uint32_t id = id_of(submit(channel, URBDRC_REQUEST_UNCONFIGURE, 0, &m, owner));
+    if (id != 0)
+        submit_barrier(channel);
+    return id;
+}
+
 uint32_t rdpusb_device_channel_select_interface(RdpusbDeviceChannel *channel,
                                                 uint32_t configuration_handle,
                                                 const uint8_t *descriptor, size_t size,

@@ -15,7 +15,7 @@
 typedef enum {
     URBDRC_REQUEST_CONTROL,
     URBDRC_REQUEST_SELECT_CONFIGURATION,
-    URBDRC_REQUEST_UNCONFIGURE,
+    URBDRC_REQUEST_UNCONFIGURE, /* and any selection of which the result is of no use */
     URBDRC_REQUEST_SELECT_INTERFACE,
     URBDRC_REQUEST_RESET_PIPE,
     URBDRC_REQUEST_TRANSFER, /* bulk, interrupt, isochronous: the only one that FreeRDP does not

@@ -107,6 +107,16 @@ bool urbdrc_select_configuration(WireUrb *urb, const uint8_t *descriptor, size_t
     return select->num_interfaces > 0;
 }
 
+void urbdrc_select_more(WireUrb *urb, unsigned n_interfaces)
+{
+    WireSelectConfiguration *select = &urb->body.select_configuration;
+    while (select->num_interfaces < MIN(n_interfaces, WIRE_MAX_INTERFACES)) {
+        WireInterfaceInformation *more = &select->interfaces[select->num_interfaces++];
+        *more = select->interfaces[0];
+        more->number_of_pipes = 0;
+    }
+}
+
 void urbdrc_unconfigure(WireUrb *urb)
 {
     urb->function = WIRE_URB_FUNCTION_SELECT_CONFIGURATION;

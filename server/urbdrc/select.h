@@ -14,6 +14,10 @@
  * interfaces or endpoints than the protocol can name. */
 bool urbdrc_select_configuration(WireUrb *urb, const uint8_t *descriptor, size_t size);
 
+/* Adds entries to a selection of a configuration, until it has that many: the first interface once
+ * more, without its pipes. */
+void urbdrc_select_more(WireUrb *urb, unsigned n_interfaces);
+
 /* As an unconfigured device. */
 void urbdrc_unconfigure(WireUrb *urb);
 

@@ -69,6 +69,90 @@ const FakeDeviceModel fake_device_streams = {
     .configuration = streams_configuration,
 };
 
+static const uint8_t two_configurations_device[] = {
+    18,   DESCRIPTOR_DEVICE,
+    0x00, 0x02,
+    0xFF, 0x00,
+    0x00, 64,
+    0x09, 0x12,
+    0x05, 0x00, /* 1209:0005 */
+    0x00, 0x01,
+    0,    0,
+    0,    2,
+};
+
+static const uint8_t first_of_two[] = {
+    9, DESCRIPTOR_CONFIGURATION, 25,   0, 1,    1,    0,    0x80, 50,
+    9, DESCRIPTOR_INTERFACE,     0,    0, 1,    0xFF, 0x00, 0x00, 0,
+    7, DESCRIPTOR_ENDPOINT,      0x81, 2, 0x00, 0x02, 0,
+};
+
+static const uint8_t second_of_two[] = {
+    9,
+    DESCRIPTOR_CONFIGURATION,
+    57,
+    0,
+    3,
+    2,
+    0,
+    0x80,
+    50,
+    9,
+    DESCRIPTOR_INTERFACE,
+    0,
+    0,
+    1,
+    0xFF,
+    0x00,
+    0x00,
+    0,
+    7,
+    DESCRIPTOR_ENDPOINT,
+    0x81,
+    2,
+    0x00,
+    0x02,
+    0,
+    9,
+    DESCRIPTOR_INTERFACE,
+    1,
+    0,
+    1,
+    0xFF,
+    0x00,
+    0x00,
+    0,
+    7,
+    DESCRIPTOR_ENDPOINT,
+    0x02,
+    2,
+    0x00,
+    0x02,
+    0,
+    9,
+    DESCRIPTOR_INTERFACE,
+    2,
+    0,
+    1,
+    0xFF,
+    0x00,
+    0x00,
+    0,
+    7,
+    DESCRIPTOR_ENDPOINT,
+    0x83,
+    3,
+    0x08,
+    0x00,
+    4,
+};
+
+const FakeDeviceModel fake_device_two_configurations = {
+    .device = two_configurations_device,
+    .configuration = first_of_two,
+    .second = second_of_two,
+};
+
 static uint16_t get_u16(const uint8_t *at)
 {
     return (uint16_t) (at[0] | at[1] << 8);
@@ -112,28 +196,31 @@ GBytes *fake_device_descriptor(const FakeDevice *device, uint8_t type, uint8_t i
     const FakeDeviceModel *model = device->model;
     if (type == DESCRIPTOR_STRING)
         return string_descriptor(device, index);
-    if (index != 0)
-        return NULL;
-    if (type == DESCRIPTOR_DEVICE)
+    if (type == DESCRIPTOR_DEVICE && index == 0)
         return g_bytes_new_static(model->device, model->device[0]);
-    if (type == DESCRIPTOR_CONFIGURATION)
-        return g_bytes_new_static(model->configuration, fake_device_total_length(device));
-    return NULL;
+    const uint8_t *configurations[] = {model->configuration, model->second};
+    if (type != DESCRIPTOR_CONFIGURATION || index > 1 || !configurations[index])
+        return NULL;
+    return g_bytes_new_static(configurations[index], get_u16(configurations[index] + 2));
 }
 
-unsigned fake_device_n_interfaces(const FakeDevice *device)
+const uint8_t *fake_device_configuration(const FakeDevice *device, uint8_t value)
 {
-    return device->model->configuration[4];
+    const FakeDeviceModel *model = device->model;
+    if (value == model->configuration[5])
+        return model->configuration;
+    return model->second && value == model->second[5] ? model->second : NULL;
 }
 
-uint16_t fake_device_total_length(const FakeDevice *device)
+unsigned fake_device_n_interfaces(const FakeDevice *device, uint8_t value)
 {
-    return get_u16(device->model->configuration + 2);
+    const uint8_t *configuration = fake_device_configuration(device, value);
+    return configuration ? configuration[4] : 0;
 }
 
 bool fake_device_select_configuration(FakeDevice *device, uint8_t value)
 {
-    if (device->refuses_selections || (value != 0 && value != device->model->configuration[5]))
+    if (device->refuses_selections || (value != 0 && !fake_device_configuration(device, value)))
         return false;
     device->configuration_value = value;
     memset(device->alternate_settings, 0, sizeof device->alternate_settings);
@@ -144,8 +231,10 @@ bool fake_device_select_configuration(FakeDevice *device, uint8_t value)
 bool fake_device_interface(const FakeDevice *device, uint8_t number, uint8_t alternate_setting,
                            FakeInterface *interface)
 {
-    const uint8_t *d = device->model->configuration;
-    const uint8_t *end = d + fake_device_total_length(device);
+    const uint8_t *d = fake_device_configuration(device, device->configuration_value);
+    if (!d)
+        d = device->model->configuration;
+    const uint8_t *end = d + get_u16(d + 2);
     bool is_found = false, is_inside = false;
     for (; end - d >= 2 && d[0] >= 2 && d[0] <= end - d; d += d[0]) {
         if (d[1] == DESCRIPTOR_INTERFACE) {

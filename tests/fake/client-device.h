@@ -12,7 +12,8 @@
 /* What a test gives; must outlive the device. Descriptors as in USB 2.0 9.6. */
 typedef struct {
     const uint8_t *device;        /* 18 bytes */
-    const uint8_t *configuration; /* the only one, wTotalLength bytes */
+    const uint8_t *configuration; /* wTotalLength bytes */
+    const uint8_t *second;        /* a second configuration, or NULL */
     const char *const *strings;   /* ASCII, of index 1 and up, NULL-terminated; or NULL */
     uint8_t loopback_out;         /* bulk or interrupt; what comes here ... */
     uint8_t loopback_in;          /* ... goes out there; 0 for none */
@@ -27,6 +28,10 @@ extern const FakeDeviceModel fake_device_loopback;
  * setting 0 has bulk IN 0x81 (512 bytes), alternate setting 1 isochronous IN 0x83 and OUT 0x04 of
  * 192 bytes each millisecond. */
 extern const FakeDeviceModel fake_device_streams;
+
+/* Vendor device 1209:0005, high speed. Configuration 1 has one interface with bulk IN 0x81;
+ * configuration 2 three: bulk IN 0x81, bulk OUT 0x02, interrupt IN 0x83. */
+extern const FakeDeviceModel fake_device_two_configurations;
 
 typedef struct {
     uint8_t address;
@@ -58,8 +63,9 @@ void fake_device_clear(FakeDevice *device);
 /* Device, configuration and string descriptors; NULL if there is none. The caller owns it. */
 GBytes *fake_device_descriptor(const FakeDevice *device, uint8_t type, uint8_t index);
 
-unsigned fake_device_n_interfaces(const FakeDevice *device);
-uint16_t fake_device_total_length(const FakeDevice *device);
+/* Of the configuration with that value; NULL, and 0, if there is none. */
+const uint8_t *fake_device_configuration(const FakeDevice *device, uint8_t value);
+unsigned fake_device_n_interfaces(const FakeDevice *device, uint8_t value);
 
 /* Alternate settings become 0. False: no such configuration, or refused. */
 bool fake_device_select_configuration(FakeDevice *device, uint8_t value);

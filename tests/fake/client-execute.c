@@ -67,18 +67,38 @@ static GBytes *no_configuration(uint32_t num_interfaces)
     return g_bytes_new_take(bytes, 8);
 }
 
-/* Interfaces 0 to n-1 in that order, setting 0, and the device's own descriptor. */
-static bool names_whole_configuration(const ClientDevice *d, const WireSelectConfiguration *b)
+/* Interfaces 0 to n-1 in that order, setting 0, and the device's own descriptor. FreeRDP also takes
+ * the first one again and again behind them. */
+static bool names_whole_configuration(const FakeClient *client, const ClientDevice *d,
+                                      const WireSelectConfiguration *b)
 {
-    if (b->num_interfaces != fake_device_n_interfaces(&d->device))
+    WireBytes given = b->usb_configuration_descriptor;
+    const uint8_t *own =
+        given.length > 5 ? fake_device_configuration(&d->device, given.data[5]) : NULL;
+    if (!own || given.length != (size_t) (own[2] | own[3] << 8) ||
+        memcmp(own, given.data, given.length) != 0)
+        return false;
+    unsigned n = fake_device_n_interfaces(&d->device, own[5]);
+    if (b->num_interfaces < n || (client->profile->is_mstsc && b->num_interfaces > n))
         return false;
     for (uint32_t i = 0; i < b->num_interfaces; i++)
-        if (b->interfaces[i].interface_number != i || b->interfaces[i].alternate_setting != 0)
+        if (b->interfaces[i].interface_number != (i < n ? i : 0) ||
+            b->interfaces[i].alternate_setting != 0)
             return false;
-    g_autoptr(GBytes) own = fake_device_descriptor(&d->device, 2, 0);
-    g_autoptr(GBytes) given = g_bytes_new_static(b->usb_configuration_descriptor.data,
-                                                 b->usb_configuration_descriptor.length);
-    return g_bytes_equal(own, given);
+    return true;
+}
+
+/* FreeRDP looks each interface up in the list of the last selection, however long that is. */
+static void look_up_interfaces(FakeClient *client, ClientDevice *d,
+                               const WireSelectConfiguration *b)
+{
+    for (uint32_t i = 0; i < b->num_interfaces && !client->profile->is_mstsc; i++)
+        if (d->n_listed > 0 && b->interfaces[i].interface_number >= d->n_listed)
+            client_violation(client,
+                             "SELECT_CONFIGURATION with interface %u, where the last one "
+                             "had %u: FreeRDP reads past its list",
+                             b->interfaces[i].interface_number, d->n_listed);
+    d->n_listed = b->num_interfaces;
 }
 
 /* By the device. */
@@ -100,13 +120,14 @@ static GBytes *select_configuration(FakeClient *client, ClientDevice *d,
         return no_configuration(b->num_interfaces);
     }
     WireBytes descriptor = b->usb_configuration_descriptor;
-    if (!names_whole_configuration(d, b)) {
+    if (!names_whole_configuration(client, d, b)) {
         client_violation(client, "SELECT_CONFIGURATION with other interfaces or another descriptor "
                                  "than the device has");
         *response = (FakeResponse){.action = profile->is_mstsc ? FAKE_ANSWER : FAKE_NEVER,
                                    .hresult = WIRE_E_INVALID_PARAMETER};
         return NULL;
     }
+    look_up_interfaces(client, d, b);
     if (!fake_device_select_configuration(&d->device, descriptor.data[5]) &&
         !profile->select_always_succeeds)
         return selection_failed(client, response);
@@ -116,7 +137,7 @@ static GBytes *select_configuration(FakeClient *client, ClientDevice *d,
     uint32_t n_pipes = 0;
     for (uint32_t i = 0; i < b->num_interfaces; i++) {
         FakeInterface interface = {0};
-        fake_device_interface(&d->device, (uint8_t) i, 0, &interface);
+        fake_device_interface(&d->device, b->interfaces[i].interface_number, 0, &interface);
         n_pipes = add_interface_result(d, &interface, &result.interfaces[i], result.pipes, n_pipes);
     }
     return encode_configuration(&result);
@@ -148,7 +169,7 @@ static GBytes *select_interface(FakeClient *client, ClientDevice *d, const Trans
     uint8_t number = b->interface.interface_number, setting = b->interface.alternate_setting;
     FakeInterface interface = {.number = number, .alternate_setting = setting};
     if (d->device.configuration_value == 0 || b->configuration_handle != configuration_handle(d) ||
-        number >= fake_device_n_interfaces(&d->device)) {
+        number >= fake_device_n_interfaces(&d->device, d->device.configuration_value)) {
         client_violation(client,
                          "SELECT_INTERFACE without a configuration, or of an interface that "
                          "it has not: memory corruption in FreeRDP up to 3.21");

@@ -27,6 +27,7 @@ typedef struct {
     unsigned channel;
     bool is_registered;
     uint32_t request_completion;
+    uint32_t n_listed; /* interfaces in the last selection of a configuration; 0: none yet */
     FakeDevice device;
     GQueue transfers; /* pending, oldest first */
 } ClientDevice;

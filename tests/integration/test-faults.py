@@ -316,6 +316,16 @@ def reset(test, program):
     equal(rig.stats()['bulk.mismatches'], 0, 'wrong bytes')
 
 
+@scenario('a second configuration, with fewer interfaces, and back to the first', each=CLIENTS)
+def configurations(test, program):
+    rig = Rig(test, program, Vendor(configurations=2))
+    for _ in range(3):
+        rig.guest.do('set-config 4', 'loopback 0x02 0x82 1048576 16384')
+        rig.guest.says('inval, 0 bytes', 'bulk-once-in 0x81 512')  # of the first
+        rig.guest.do('set-config 1', 'source 0x81 1048576')
+    expect(rig.client.running(), 'the client ended')
+
+
 def packet(kind, body=b'', number=0, length=None, long_id=True):
     """A packet of usbredir."""
     return struct.pack('<IIQ' if long_id else '<III', kind, len(body) if length is None else length, number) + body

@@ -94,6 +94,41 @@ static void test_first_configuration(gconstpointer profile)
     g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONFIGURATION_STATUS)->configuration, ==, 1);
 }
 
+static void set_configuration(World *world, uint8_t value)
+{
+    fake_guest_set_configuration(world->guest, value);
+    world_turn(world);
+    const FakeGuestEvent *event = world_the_event(world, FAKE_GUEST_CONFIGURATION_STATUS);
+    g_assert_cmpuint(event->status, ==, usb_redir_success);
+    g_assert_cmpuint(event->configuration, ==, value);
+    world_forget(world);
+}
+
+/* From few interfaces to many and back; the fake client complains where FreeRDP would crash. */
+static void test_two_configurations(gconstpointer profile)
+{
+    g_autoptr(World) world = world_new(profile, &fake_device_two_configurations, NULL);
+    world_connect_guest(world);
+    for (unsigned round = 0; round < 2; round++) {
+        world_forget(world);
+        set_configuration(world, 2);
+        g_assert_cmpuint(fake_guest_interface_info(world->guest)->interface_count, ==, 3);
+        world_device_says(world, 0x81, "of the second");
+        fake_guest_bulk_in(world->guest, 0x81, 512);
+        world_turn(world);
+        assert_text(world_the_event(world, FAKE_GUEST_BULK), "of the second");
+        world_forget(world);
+        set_configuration(world, 0);
+        set_configuration(world, 1);
+        g_assert_cmpuint(fake_guest_interface_info(world->guest)->interface_count, ==, 1);
+    }
+    set_configuration(world, 2);
+    world_disconnect_guest(world); /* the next guest finds the first configuration */
+    world_forget(world);
+    world_connect_guest(world);
+    g_assert_cmpuint(fake_guest_interface_info(world->guest)->interface_count, ==, 1);
+}
+
 /* ---- Bulk ---- */
 
 static const unsigned sizes[] = {1,    2,    31,   63,   64,    65,    511,   512,   513,
@@ -1365,6 +1400,7 @@ typedef struct {
 static const ProfileTest profile_tests[] = {
     {"arrival", test_arrival},
     {"first-configuration", test_first_configuration},
+    {"two-configurations", test_two_configurations},
     {"loopback", test_loopback},
     {"zero-length", test_zero_length},
     {"short", test_short},

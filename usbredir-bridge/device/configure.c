@@ -96,6 +96,10 @@ static uint32_t select_configuration(Device *device, const Configuration *config
     size_t size = 0;
     const void *bytes = configuration ? g_bytes_get_data(configuration->bytes, &size) : NULL;
     device->dirty = true; /* until the client says otherwise */
+    if (configuration) {
+        device->client_configuration = configuration;
+        device->client_interfaces = configuration->n_interfaces;
+    }
     return rdpusb_device_channel_select_configuration(device->channel, bytes, size, job);
 }
 
@@ -129,11 +133,43 @@ static bool apply_configuration(Device *device, const Configuration *configurati
     return true;
 }
 
+/* Each selection has one before it: what there is to do shows when its turn comes. */
+static void push_selection(Device *device, Job *selection)
+{
+    selection->hold = ALL_ENDPOINTS;
+    if (device->configurations->len > 1) {
+        Job *room = job_new(JOB_MAKE_ROOM, 0);
+        room->configuration = selection->configuration;
+        room->hold = ALL_ENDPOINTS;
+        jobs_push(device, room);
+    }
+    jobs_push(device, selection);
+}
+
+uint32_t make_room_start(Device *device, Job *job)
+{
+    const Configuration *next = find_configuration(device, job->configuration);
+    const Configuration *present = device->client_configuration;
+    if (!next || !present || next->n_interfaces <= device->client_interfaces)
+        return 0;
+    size_t size;
+    const uint8_t *bytes = g_bytes_get_data(present->bytes, &size);
+    device->dirty = true;
+    device->client_interfaces = next->n_interfaces;
+    return rdpusb_device_channel_make_room(device->channel, bytes, size, next->n_interfaces, job);
+}
+
+/* Whatever it came to, the selection behind it tells. */
+void make_room_completed(Device *device, Job *job, const RdpusbDeviceEvent *event)
+{
+}
+
 void select_default(Device *device)
 {
+    const Configuration *first = g_ptr_array_index(device->configurations, 0);
     Job *job = job_new(JOB_SELECT_DEFAULT, 0);
-    job->hold = ALL_ENDPOINTS;
-    jobs_push(device, job);
+    job->configuration = first->value;
+    push_selection(device, job);
 }
 
 uint32_t select_default_start(Device *device, Job *job)
@@ -192,9 +228,8 @@ void device_set_configuration(Device *device, uint64_t id, uint8_t value, int64_
     device->now = now;
     Job *job = job_new(JOB_SET_CONFIGURATION, id);
     job->configuration = value;
-    job->hold = ALL_ENDPOINTS;
-    endpoints_abandon(device, job->hold, true);
-    jobs_push(device, job);
+    endpoints_abandon(device, ALL_ENDPOINTS, true);
+    push_selection(device, job);
 }
 
 void device_get_configuration(Device *device, uint64_t id, int64_t now)

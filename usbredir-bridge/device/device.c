@@ -141,7 +141,7 @@ void device_announce(Device *device)
 {
     if (!device->guest_there || device->rejected || device->state != DEVICE_READY)
         return;
-    if (device->dirty) {
+    if (device->dirty || device->configuration != g_ptr_array_index(device->configurations, 0)) {
         select_default(device);
         return;
     }

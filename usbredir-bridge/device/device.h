@@ -115,6 +115,10 @@ struct Device {
 
     const Configuration *configuration; /* in force; NULL: unconfigured */
     uint32_t configuration_handle;
+    /* What the client last selected, with how many interfaces: it keeps it when the guest
+     * unconfigures the device. */
+    const Configuration *client_configuration;
+    unsigned client_interfaces;
     uint8_t alternates[USB_MAX_INTERFACES];
     Endpoint endpoints[ENDPOINT_SLOTS];
     bool dirty;            /* not in the state that a selection leaves it in */

@@ -13,6 +13,7 @@ static const struct {
     [JOB_CLEAR_HALT] = {reset_pipe_start, clear_halt_completed},
     [JOB_RESET_STREAM] = {reset_pipe_start, reset_stream_completed},
     [JOB_SET_CONFIGURATION] = {set_configuration_start, set_configuration_completed},
+    [JOB_MAKE_ROOM] = {make_room_start, make_room_completed},
     [JOB_SELECT_DEFAULT] = {select_default_start, select_default_completed},
     [JOB_SET_ALT_SETTING] = {set_alt_setting_start, set_alt_setting_completed},
     [JOB_READ] = {read_start, read_completed},
@@ -158,6 +159,7 @@ void job_answer(Device *device, Job *job, DeviceStatus status, const uint8_t *da
         answer->alternate = device->alternates[job->interface % USB_MAX_INTERFACES];
         break;
     case JOB_RESET_STREAM:
+    case JOB_MAKE_ROOM:
     case JOB_SELECT_DEFAULT:
     case JOB_READ: break; /* never unanswered */
     }

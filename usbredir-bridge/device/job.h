@@ -18,6 +18,7 @@ typedef enum {
     JOB_CLEAR_HALT,        /* of the guest, by CLEAR_FEATURE(ENDPOINT_HALT) */
     JOB_RESET_STREAM,      /* ours, after a stall */
     JOB_SET_CONFIGURATION, /* of the guest */
+    JOB_MAKE_ROOM,         /* ours, before each selection of a configuration */
     JOB_SELECT_DEFAULT,    /* ours, before the device is announced */
     JOB_SET_ALT_SETTING,   /* of the guest */
     JOB_READ,              /* ours, at arrival: see reader.h */
@@ -72,6 +73,8 @@ void control_completed(Device *device, Job *job, const RdpusbDeviceEvent *event)
 uint32_t reset_pipe_start(Device *device, Job *job);
 void clear_halt_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 void reset_stream_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
+uint32_t make_room_start(Device *device, Job *job);
+void make_room_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 uint32_t set_configuration_start(Device *device, Job *job);
 void set_configuration_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 uint32_t select_default_start(Device *device, Job *job);
