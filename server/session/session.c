@@ -43,7 +43,8 @@ typedef enum {
 typedef struct {
     SessionState state;
     GMainLoop *loop;
-    GSource *turn; /* ready whenever there may be something to do */
+    GSource *turn; /* takes one when it is due */
+    int64_t due;   /* 0 whenever there may be something to do */
     LinkSettings settings;
     Link *link;
     Peer *peer;
@@ -65,7 +66,7 @@ typedef struct {
 static void wake(gpointer data)
 {
     Session *session = data;
-    g_source_set_ready_time(session->turn, 0);
+    session->due = 0;
 }
 
 static UsbDevice *find_device(Session *session, uint32_t number)
@@ -276,12 +277,11 @@ static int64_t next_deadline(Session *session)
     return deadline;
 }
 
-static gboolean on_turn(gpointer data)
+static void take_turn(Session *session)
 {
-    Session *session = data;
-    g_source_set_ready_time(session->turn, -1);
+    session->due = RDPUSB_NO_DEADLINE;
     if (session->state != SESSION_RUNNING && session->state != SESSION_ENDING)
-        return G_SOURCE_CONTINUE;
+        return;
     int64_t now = g_get_monotonic_time();
     if (session->state == SESSION_RUNNING)
         follow_control(session, now);
@@ -291,24 +291,56 @@ static gboolean on_turn(gpointer data)
     if (session->state == SESSION_ENDING &&
         (!any_device(session, false) || now >= session->end_deadline)) {
         finish(session);
-        return G_SOURCE_CONTINUE;
+        return;
     }
     bury_devices(session, now);
-    peer_flush(session->peer); /* the closing of their channels */
-    /* A wake during this turn stands. */
+    peer_flush(session->peer);                         /* the closing of their channels */
     int64_t next_picture = show_in_time(session, now); /* MIN would call it twice */
     int64_t deadline = MIN(next_deadline(session), next_picture);
-    if (g_source_get_ready_time(session->turn) != 0 && deadline != RDPUSB_NO_DEADLINE)
-        g_source_set_ready_time(session->turn, deadline);
-    return G_SOURCE_CONTINUE;
+    session->due = MIN(session->due, deadline); /* a wake during this turn stands */
+}
+
+/* A ready time of GLib's would do, but costs a write, a read and a poll each time it changes: with
+ * each transfer. All of this is one thread, so nobody waits in poll() meanwhile. */
+typedef struct {
+    GSource source;
+    Session *session;
+} TurnSource;
+
+static gboolean check_turn(GSource *source)
+{
+    return ((TurnSource *) source)->session->due <= g_source_get_time(source);
+}
+
+static gboolean prepare_turn(GSource *source, gint *timeout)
+{
+    int64_t due = ((TurnSource *) source)->session->due;
+    int64_t left = due == 0 ? 0 : due - g_source_get_time(source);
+    int64_t left_ms = (left + G_TIME_SPAN_MILLISECOND - 1) / G_TIME_SPAN_MILLISECOND;
+    *timeout = due == RDPUSB_NO_DEADLINE ? -1 : (gint) CLAMP(left_ms, 0, G_MAXINT);
+    return *timeout == 0;
 }
 
 static gboolean dispatch_turn(GSource *source, GSourceFunc callback, gpointer data)
 {
-    return callback(data);
+    take_turn(((TurnSource *) source)->session);
+    return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs turn_funcs = {.dispatch = dispatch_turn};
+static GSourceFuncs turn_funcs = {
+    .prepare = prepare_turn,
+    .check = check_turn,
+    .dispatch = dispatch_turn,
+};
+
+static GSource *turn_source_new(Session *session)
+{
+    GSource *source = g_source_new(&turn_funcs, sizeof(TurnSource));
+    ((TurnSource *) source)->session = session;
+    g_source_set_name(source, "turn");
+    g_source_attach(source, NULL);
+    return source;
+}
 
 /* ---- From the peer ---- */
 
@@ -338,9 +370,10 @@ static void on_activated(gpointer data)
     wake(data);
 }
 
+/* At once: one round of the main loop less on the way to the guest. */
 static void on_progress(gpointer data)
 {
-    wake(data);
+    take_turn(data);
 }
 
 static void end_without_client(Session *session)
@@ -424,10 +457,8 @@ static void init(Session *session)
     session->loop = g_main_loop_new(NULL, FALSE);
     session->devices = g_ptr_array_new_with_free_func((GDestroyNotify) usb_device_free);
     g_queue_init(&session->epitaphs);
-    session->turn = g_source_new(&turn_funcs, sizeof(GSource));
-    g_source_set_name(session->turn, "turn");
-    g_source_set_callback(session->turn, on_turn, session, NULL);
-    g_source_attach(session->turn, NULL);
+    session->due = RDPUSB_NO_DEADLINE;
+    session->turn = turn_source_new(session);
 }
 
 static void clear(Session *session)
