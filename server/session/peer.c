@@ -221,6 +221,9 @@ static void attach_source(Peer *peer)
     peer->source = g_source_new(&peer_source_funcs, sizeof(PeerSource));
     ((PeerSource *) peer->source)->peer = peer;
     g_source_set_name(peer->source, "rdp");
+    /* It never does. But GLib takes the descriptor of a source that cannot out of poll() for the
+     * time of each call, for which it wakes the main loop twice. */
+    g_source_set_can_recurse(peer->source, TRUE);
     peer->watched = G_IO_IN;
     peer->fd_tag = g_source_add_unix_fd(peer->source, peer->fd, peer->watched);
     g_source_attach(peer->source, NULL);

@@ -67,6 +67,9 @@ static GSource *watch(TransportByteStream *stream, GIOCondition condition, GUnix
 {
     GSource *source = g_unix_fd_source_new(stream->fd, condition);
     g_source_set_callback(source, G_SOURCE_FUNC(func), stream, NULL);
+    /* It never does. But GLib takes the descriptor of a source that cannot out of poll() for the
+     * time of each call, for which it wakes the main loop twice. */
+    g_source_set_can_recurse(source, TRUE);
     g_source_attach(source, stream->context);
     return source;
 }
