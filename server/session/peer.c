@@ -171,17 +171,23 @@ static const char *why_closed(Peer *peer)
     return freerdp_get_last_error_string(error);
 }
 
-/* Reads what is there. False when the connection is over. */
+/* Reads what is there, and tells of it. What came first does not wait for the look whether there is
+ * more: an event of a mouse is one PDU. False when the connection is over. */
 static bool read_pdus(Peer *peer)
 {
     freerdp_peer *rdp = peer->freerdp;
-    for (unsigned i = 0; i < PDUS_PER_TURN; i++) {
-        if (!rdp->CheckFileDescriptor(rdp) || freerdp_shall_disconnect_context(rdp->context))
+    unsigned n = 0; /* PDUs so far, as far as FreeRDP tells: it has to look for more after each */
+    for (; n < PDUS_PER_TURN && !peer->over; n++) {
+        if (!rdp->CheckFileDescriptor(rdp))
             return false;
         if (!has_more_to_read(peer))
             break;
+        if (n == 0)
+            peer->callbacks->progress(peer->data);
     }
-    return true;
+    if (n != 1 && !peer->over)
+        peer->callbacks->progress(peer->data);
+    return !freerdp_shall_disconnect_context(rdp->context);
 }
 
 static void send_screen(Peer *peer)
@@ -206,7 +212,6 @@ static gboolean peer_source_dispatch(GSource *source, GSourceFunc callback, gpoi
         return G_SOURCE_REMOVE;
     }
     send_screen(peer);
-    peer->callbacks->progress(peer->data);
     return G_SOURCE_CONTINUE;
 }
 
