@@ -102,6 +102,11 @@ void guest_socket_set_deadline(GuestSocket *socket, gint64 deadline)
     socket->deadline = deadline;
 }
 
+void guest_socket_extend_deadline(GuestSocket *socket, gint64 time)
+{
+    socket->deadline += time;
+}
+
 FakeGuest *guest_socket_guest(const GuestSocket *socket)
 {
     return socket->guest;

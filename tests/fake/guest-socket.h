@@ -25,6 +25,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestSocket, guest_socket_free)
 
 /* Everything below gives up at this moment of g_get_monotonic_time(). */
 void guest_socket_set_deadline(GuestSocket *socket, gint64 deadline);
+/* So much later, for what takes its time by design. */
+void guest_socket_extend_deadline(GuestSocket *socket, gint64 time);
 
 /* The guest of the current connection, NULL without one. */
 FakeGuest *guest_socket_guest(const GuestSocket *socket);

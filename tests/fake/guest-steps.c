@@ -6,6 +6,7 @@
 
 #include "boot-keyboard.h"
 #include "guest-disk.h"
+#include "guest-iso.h"
 #include "guest-requests.h"
 #include "guest-stamps.h"
 #include "guest-storms.h"
@@ -504,6 +505,26 @@ static bool step_loopback_sizes(Step *step, GError **error)
     return guest_barrier(step->socket, error);
 }
 
+/* Isochronous ------------------------------------------------------------------------------- */
+
+#define MAX_ISO_STREAMS 4
+
+static bool step_iso(Step *step, GError **error)
+{
+    uint8_t addresses[MAX_ISO_STREAMS];
+    guint64 seconds;
+    guint n = g_strv_length(step->words) - 2;
+
+    if (!number(step, 1, 24 * 3600, 0, &seconds, error))
+        return false;
+    for (guint i = 0; i < n; i++) {
+        if (!endpoint(step, i + 2, &addresses[i], error))
+            return false;
+    }
+    guest_socket_extend_deadline(step->socket, (gint64) seconds * G_TIME_SPAN_SECOND);
+    return guest_iso_run(step->socket, addresses, n, (guint) seconds, step->result, error);
+}
+
 /* Flows ------------------------------------------------------------------------------------ */
 
 static bool step_begin(Step *step, GError **error)
@@ -604,6 +625,8 @@ const StepKind step_kinds[] = {
      "one control transfer; tells its status"},
     {"loopback-sizes", "OUT IN MAX", 3, 3, true, step_loopback_sizes,
      "one transfer of each size around packet ends"},
+    {"iso", "SECONDS EP…", 2, 1 + MAX_ISO_STREAMS, true, step_iso,
+     "runs streams of packets that count, all at once"},
     {"begin", "EP [REQUEST [DEPTH]]", 1, 3, true, step_begin,
      "words that count up flow beside the next steps"},
     {"wait", "EP BYTES", 2, 2, false, step_wait, "waits until so much more has flowed"},

@@ -447,6 +447,11 @@ const struct usb_redir_ep_info_header *fake_guest_ep_info(const FakeGuest *guest
     return &guest->ep_info;
 }
 
+uint8_t fake_guest_speed(const FakeGuest *guest)
+{
+    return guest->device.speed;
+}
+
 void fake_guest_set_filter(FakeGuest *guest, const char *rules)
 {
     g_free(guest->filter);

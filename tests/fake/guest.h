@@ -91,6 +91,9 @@ guint fake_guest_unanswered(const FakeGuest *guest);
 const struct usb_redir_interface_info_header *fake_guest_interface_info(const FakeGuest *guest);
 const struct usb_redir_ep_info_header *fake_guest_ep_info(const FakeGuest *guest);
 
+/* usb_redir_speed_*, of the device that is or was attached last. */
+uint8_t fake_guest_speed(const FakeGuest *guest);
+
 /* Slot of an endpoint address in ep_info. */
 static inline unsigned fake_guest_slot(uint8_t endpoint)
 {
