@@ -19,6 +19,7 @@ struct Channels {
     GHashTable *by_id; /* UINT32 -> Channel, owned */
     uint8_t *message;  /* the last one read */
     size_t room;       /* there */
+    size_t written;    /* since the last flush */
 };
 
 struct Channel {
@@ -102,6 +103,12 @@ void channels_flush(Channels *channels, bool activated)
     /* The set-up is tried once and for all, which before the activation is too early. When this
      * fails, the peer's next read fails too, and tells. */
     WTSVirtualChannelManagerCheckFileDescriptorEx(channels->manager, activated);
+    channels->written = 0;
+}
+
+size_t channels_written(const Channels *channels)
+{
+    return channels->written;
 }
 
 Channel *channel_open(Channels *channels, const char *name)
@@ -189,5 +196,6 @@ bool channel_write(Channel *channel, GBytes *message)
     gsize size;
     const void *data = g_bytes_get_data(message, &size);
     ULONG written = 0;
+    channel->channels->written += size;
     return WTSVirtualChannelWrite(channel->handle, (PCHAR) data, (ULONG) size, &written);
 }

@@ -36,6 +36,8 @@ void channels_free(Channels *channels);
 ChannelsState channels_state(const Channels *channels);
 /* Hands what was written to the peer. Once `activated`, also sets up dynamic virtual channels. */
 void channels_flush(Channels *channels, bool activated);
+/* How many bytes the next channels_flush() will hand over. */
+size_t channels_written(const Channels *channels);
 
 /* NULL when there is no memory. Owned by `channels` until channel_close(). */
 Channel *channel_open(Channels *channels, const char *name);

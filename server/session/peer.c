@@ -26,6 +26,9 @@
 /* FreeRDP hands over one PDU per call: so many before other sources get a turn. */
 #define PDUS_PER_TURN 64
 
+/* The least that needs a second PDU on a dynamic virtual channel. */
+#define PDU_BYTES 1600
+
 /* How long the client may take nothing of what waits for it. */
 #define DEAD_SECONDS 90
 
@@ -375,10 +378,23 @@ bool peer_write_blocked(Peer *peer)
     return !peer->over && peer->freerdp->IsWriteBlocked(peer->freerdp);
 }
 
+static void cork(Peer *peer, int on)
+{
+    setsockopt(peer->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on); /* it only saves time */
+}
+
+/* The PDUs of a long message leave together: FreeRDP sends each on its own, of at most 1600 bytes
+ * ([MS-RDPEDYC] 2.2.3), and the client would be woken for each. */
 void peer_flush(Peer *peer)
 {
-    if (!peer->over)
-        channels_flush(peer->channels, peer->freerdp->activated);
+    if (peer->over)
+        return;
+    bool several = channels_written(peer->channels) > PDU_BYTES;
+    if (several)
+        cork(peer, true);
+    channels_flush(peer->channels, peer->freerdp->activated);
+    if (several)
+        cork(peer, false);
 }
 
 /* ---- The end ---- */
