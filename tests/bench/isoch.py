@@ -5,7 +5,7 @@ import pathlib
 import re
 import sys
 
-from paths import CLIENTS, Client, Daemon, FakeGuest, Gadgets, Test, login, warn_of_build
+from paths import CLIENTS, Daemon, FakeGuest, Gadgets, Test, login, quiet_client, warn_of_build
 from fakeguest import STEP_SECONDS
 
 SOURCE, SINK = '81', '01'
@@ -35,7 +35,7 @@ def run(setting, endpoints, seconds, client=CLIENTS[0], jitter_ms=0):
             relay = test.start('relay', [sys.executable, RELAY, port, jitter_ms])
             port = int(relay.log.wait(r'^listening on (\d+)$', 10)[1])
         gadgets = Gadgets(test.folder / 'gadgets', Isochronous())
-        test.keep(Client(test.folder, client, port, gadgets))
+        test.keep(quiet_client(test.folder, client, port, gadgets))
         guest.do('attach', f'set-alt 0 {setting}')
         mark = guest.log.mark()
         guest.say(f'iso {seconds} ' + ' '.join(f'0x{endpoint}' for endpoint in endpoints))
