@@ -21,6 +21,5 @@ parser.add_argument('--client', default=CLIENTS[0])
 arguments = parser.parse_args()
 
 streams, stats = run(SETTING, [SOURCE, SINK], arguments.seconds, arguments.client, arguments.jitter_ms)
-print(f'{arguments.client}, {arguments.seconds} s, {arguments.jitter_ms:g} ms of jitter')
 describe_in(streams[SOURCE], stats)
 describe_out(streams[SINK], stats)

@@ -4,6 +4,8 @@
 import pathlib
 import re
 import sys
+import threading
+import time
 
 from paths import CLIENTS, Daemon, FakeGuest, Gadgets, Test, login, quiet_client, warn_of_build
 from fakeguest import STEP_SECONDS
@@ -18,12 +20,35 @@ class Isochronous:
     options = {'id': id}
 
 
+class Witness:
+    """Notes for how long the machine itself did not run a thread that had to: what is lost then is not the network's."""
+
+    def __enter__(self):
+        self.worst_ms = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        before = time.monotonic()
+        while not self._over.wait(0.002):
+            now = time.monotonic()
+            self.worst_ms = max(self.worst_ms, (now - before) * 1000 - 2)
+            before = now
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+
 def _numbers(text):
     return {key: int(value) for key, value in re.findall(r'(\S+)=(\d+)', text)}
 
 
 def run(setting, endpoints, seconds, client=CLIENTS[0], jitter_ms=0):
-    """Runs the streams; returns what the guest says of each endpoint, and what the gadget says of all."""
+    """Runs the streams; returns what the guest says of each endpoint, and what the gadget says of all. Prints first what
+    was run, and how the machine was."""
     warn_of_build()
     test = Test()
     try:
@@ -39,7 +64,10 @@ def run(setting, endpoints, seconds, client=CLIENTS[0], jitter_ms=0):
         guest.do('attach', f'set-alt 0 {setting}')
         mark = guest.log.mark()
         guest.say(f'iso {seconds} ' + ' '.join(f'0x{endpoint}' for endpoint in endpoints))
-        said = guest.log.wait(r'^iso .*?: (0x.*)$', seconds + STEP_SECONDS, mark)[1]
+        with Witness() as witness:
+            said = guest.log.wait(r'^iso .*?: (0x.*)$', seconds + STEP_SECONDS, mark)[1]
+        print(f'{client}, {seconds} s, {jitter_ms:g} ms of jitter; the machine let a thread wait for up to '
+              f'{witness.worst_ms:.0f} ms')
         guest.do('set-alt 0 0')  # after what was on its way
         streams = dict(re.findall(r'0x(\w\w): ([^;]*)', said))
         return {endpoint: _numbers(streams[endpoint]) for endpoint in endpoints}, _numbers(gadgets.command('stats 1'))

@@ -19,5 +19,4 @@ parser.add_argument('--client', default=CLIENTS[0])
 arguments = parser.parse_args()
 
 streams, stats = run(SETTING, [SOURCE], arguments.seconds, arguments.client)
-print(f'{arguments.client}, {arguments.seconds} s')
 describe_in(streams[SOURCE], stats)

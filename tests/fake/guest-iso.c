@@ -179,9 +179,11 @@ static void take_event(IsoStream *streams, guint n, GuestSocket *socket,
     }
 }
 
-static gint64 send_all_due(IsoStream *streams, guint n, GuestSocket *socket, gint64 until)
+/* Returns when the next one is due, at most @until. */
+static gint64 send_all_due(IsoStream *streams, guint n, GuestSocket *socket, gint64 now,
+                           gint64 until)
 {
-    gint64 now = g_get_monotonic_time(), due = until;
+    gint64 due = until;
 
     for (guint i = 0; i < n; i++) {
         if (is_in(&streams[i]))
@@ -198,7 +200,7 @@ static bool run(IsoStream *streams, guint n, GuestSocket *socket, gint64 until, 
 
     while ((now = g_get_monotonic_time()) < until) {
         g_autoptr(GError) reason = NULL;
-        gint64 wait = send_all_due(streams, n, socket, until) - now;
+        gint64 wait = send_all_due(streams, n, socket, now, until) - now;
         int wait_ms = (int) (CLAMP(wait, 0, G_TIME_SPAN_SECOND) + 999) / 1000;
         g_autoptr(FakeGuestEvent) event = guest_socket_poll(socket, wait_ms, &reason);
         if (reason) {
@@ -212,6 +214,7 @@ static bool run(IsoStream *streams, guint n, GuestSocket *socket, gint64 until, 
         if (event)
             take_event(streams, n, socket, event);
     }
+    send_all_due(streams, n, socket, until - 1, until);
     return true;
 }
 

@@ -7,6 +7,9 @@
 
 #include "guest-requests.h"
 
+/* What is older has another meaning. */
+#define MAX_AGE_NS (60 * UINT64_C(1000000000))
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -23,7 +26,7 @@ static bool append_age(const FakeGuestEvent *event, GString *result, GError **er
     if (length >= sizeof(stamp))
         memcpy(&stamp, data, sizeof(stamp));
     stamp = GUINT64_FROM_LE(stamp);
-    if (event->status != usb_redir_success || stamp == 0 || stamp > now) {
+    if (event->status != usb_redir_success || stamp > now || now - stamp > MAX_AGE_NS) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                     "%s: %" G_GSIZE_FORMAT " bytes that begin with no time stamp",
                     usb_status_to_string(event->status), length);

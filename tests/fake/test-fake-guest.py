@@ -4,6 +4,7 @@
 that does."""
 
 import pathlib
+import re
 import socket
 import struct
 import sys
@@ -20,6 +21,12 @@ STEP_SECONDS = 20
 class Vendor:
     kind = 'vendor'
     id = '1234:0003'
+    options = {'id': id}
+
+
+class Isochronous:
+    kind = 'isochronous'
+    id = '1234:0004'
     options = {'id': id}
 
 
@@ -97,6 +104,42 @@ def flows(test):
                               'wait 0x81 100000', 'drop')
     log = ends_well(guest)
     expect('queue 0x81 512 5: 5 success; 2560 bytes' in log, 'no queue')
+
+
+@scenario('events tell their age')
+def stamps(test):
+    device = Vendor()
+    device.options = {'id': device.id, 'stamps': 1, 'jitter-ms': 2}
+    guest, _ = redirect(test, device, 'stamps 0x83 20')
+    ages = [int(age) for age in ends_well(guest).splitlines()[-1].removeprefix('stamps 0x83 20: ').split()]
+    equal(len(ages), 20, 'events')
+    expect(max(ages) < 1e6 * STEP_SECONDS, f'ages are no microseconds: {ages}')
+
+
+@scenario('an event without a time stamp is refused')
+def no_stamps(test):
+    guest, _ = redirect(test, Vendor(), 'stamps 0x83')
+    equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+    guest.log.wait('FAILED: success: 64 bytes that begin with no time stamp', 1)
+
+
+@scenario('isochronous streams run at the guest\'s clock')
+def isochronous(test):
+    guest, gadgets = redirect(test, Isochronous(), 'set-alt 0 1', 'iso 1 0x81 0x01')
+    log = ends_well(guest)
+    said = dict(re.findall(r'(\S+)=(\d+)', log.splitlines()[-1]))
+    # usbredirhost tells the interval as an exponent, 4, which QEMU takes for 4 microframes.
+    equal(said['sent'], '2000', 'packets out')
+    expect(0 < int(said['received']) <= 1100, f'{said["received"]} packets in')
+    for trouble in 'repeated', 'out-of-order', 'damaged', 'empty', 'restarts':
+        equal(said[trouble], '0', trouble)
+
+
+@scenario('no stream without an isochronous endpoint')
+def no_stream(test):
+    guest, _ = redirect(test, Isochronous(), 'iso 1 0x81')
+    equal(guest.wait(STEP_SECONDS), 1, 'exit status')
+    guest.log.wait('FAILED: no isochronous endpoint 0x81', 1)
 
 
 @scenario('a flow that is disturbed fails')
