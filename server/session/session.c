@@ -283,10 +283,10 @@ static void take_turn(Session *session)
     if (session->state != SESSION_RUNNING && session->state != SESSION_ENDING)
         return;
     int64_t now = g_get_monotonic_time();
+    for (guint i = 0; i < session->devices->len; i++) /* first: guests wait for what they say */
+        usb_device_turn(session->devices->pdata[i], now);
     if (session->state == SESSION_RUNNING)
         follow_control(session, now);
-    for (guint i = 0; i < session->devices->len; i++)
-        usb_device_turn(session->devices->pdata[i], now);
     write_client(session, now);
     if (session->state == SESSION_ENDING &&
         (!any_device(session, false) || now >= session->end_deadline)) {
