@@ -31,6 +31,8 @@ def main(client=CLIENTS[0], rounds='4', events='1000'):
     for percent in PERCENTILES:
         before, after = percentile(without, percent), percentile(with_us, percent)
         print(f'{percent:12}th percentile  {before:11.0f}  {after:20.0f}  {after - before:5.0f}')
+    # usbredirect does not set TCP_NODELAY: its tail is Nagle's algorithm, and says nothing about the device.
+    print(f'the 99th percentile is {percentile(with_us, 99) - percentile(without, 50):.0f} us above the median of usbredirect')
 
 
 main(*sys.argv[1:])

@@ -62,8 +62,9 @@ def check_ends(log):
     text = log.text()
     ends = [[int(word) for word in words] for words in OVER.findall(text)]
     equal(len({end[0] for end in ends}), len(ends), 'devices that ended once')
-    for device, asked, ended, _, _, _, _, requests, held in ends:
-        equal((ended, requests, held), (asked, 0, 0), f'requests ended, requests and bytes held by device {device}')
+    for device, asked, ended, given_up, _, _, _, requests, held in ends:
+        equal((ended, given_up, requests, held), (asked, 0, 0, 0),
+              f'requests ended and given up, requests and bytes held by device {device}')
     equal(re.findall('.*: (?:warning|error): .*', text), [], 'warnings')
 
 
