@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The device table: rows, the pair of machines that they share, and how one is run.
+
+A row is a function in rows_*.py that uses a device the way its owner would, and raises Failure if that does not work:
+
+    @row('serial port, 1 MiB each way', by='f_acm', modules='cdc_acm', fast=True,
+         device=Gadget('1209:0003', ('acm.0', {}), modules='usb_f_acm'))
+    def serial(setup):
+        setup.plug()
+        setup.wait(r'ttyACM0: USB ACM device')
+        ...
+
+When it is called the device has been made but is not plugged, and the client is connected or about to be. What is
+plugged then has `device.id`. After the function the client is ended, the device is taken away, and the guest has to be
+without USB devices again. Rows share both machines; when one fails, they are replaced before the next.
+
+In the machines there is busybox and what is compiled from helpers/*.c; the guest has PROGRAMS as well, to be called as
+/bin/NAME (busybox's shell prefers its own). In the client's machine `setup.machine.inside(...)` gives the command for any
+program of this machine.
+"""
+
+import time
+
+from bench import SEE_SECONDS
+from clientvm import ClientMachine
+from daemon import Daemon
+from guest import HERE, Guest
+from process import Failure
+from tap import Test, run
+
+PROGRAMS = 'mke2fs e2fsck'
+HELPERS = ' '.join(sorted(path.stem for path in HERE.glob('helpers/*.c')))
+ROWS = []
+
+
+class Row:
+    """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove().
+    modules: the guest's drivers, spare ones that are loaded for this row. fast: it belongs to the fast half.
+    seconds: its limit of time. machine_arguments: what QEMU needs from its start to emulate the device."""
+
+    def __init__(self, function, name, by, device, modules='', fast=False, seconds=60, machine_arguments=()):
+        self.run = function
+        self.name = name
+        self.by = by
+        self.device = device
+        self.modules = modules
+        self.fast = fast
+        self.seconds = seconds
+        self.machine_arguments = machine_arguments
+
+
+def row(name, by, device, **options):
+    """Adds the decorated function to the table."""
+    def register(function):
+        ROWS.append(Row(function, name, by, device, **options))
+        return function
+    return register
+
+
+def _union(texts):
+    return ' '.join(dict.fromkeys(word for text in texts for word in text.split()))
+
+
+class Pair:
+    """The client's machine, rdpusbd, and the guest with its port."""
+
+    def __init__(self):
+        self._test = Test()
+        try:
+            self._start()
+        except BaseException:
+            self._test.close()
+            raise
+
+    def _start(self):
+        # All rows, whichever are run: every set of modules would need an initrd of its own.
+        port = self._test.folder / 'port'
+        arguments = [argument for row in ROWS for argument in row.machine_arguments]
+        self.guest = self._test.keep(Guest([f'path={port},server=on,wait=off'], programs=PROGRAMS, helpers=HELPERS,
+                                           spare=_union(row.modules for row in ROWS)))
+        self.machine = self._test.keep(ClientMachine(arguments, helpers=HELPERS,
+                                                     spare=_union(row.device.modules for row in ROWS)))
+        self.daemon = self._test.keep(Daemon(self._test.folder, [f'unix:{port}']))
+        for thing in self.guest, self.machine, self.daemon:
+            thing.start()
+
+    @property
+    def logs(self):
+        return list(self._test.logs())
+
+    def close(self):
+        """Ends everything; returns what went wrong."""
+        return self._test.close()
+
+
+class Setup:
+    """What a row works with."""
+
+    def __init__(self, pair, row, program, folder):
+        self.guest = pair.guest
+        self.machine = pair.machine
+        self.daemon = pair.daemon
+        self.device = row.device
+        self.folder = folder
+        self.client = pair.machine.connect(program, pair.daemon.port, row.device.id)
+        self.mark = 0
+
+    def plug(self):
+        """Plugs the device into the client's machine; wait() looks for what comes after it."""
+        self.mark = self.guest.console.mark()
+        self.device.plug(self.machine)
+
+    def unplug(self, seconds=SEE_SECONDS):
+        """Unplugs it, and waits until the guest has noticed."""
+        mark = self.guest.console.mark()
+        self.device.unplug(self.machine)
+        self.guest.console.wait(r'USB disconnect', seconds, mark)
+
+    def wait(self, pattern, seconds=SEE_SECONDS):
+        """Waits for a line of the guest's kernel since the device was plugged; returns the match."""
+        return self.guest.console.wait(pattern, seconds, self.mark)
+
+
+class _Shared:
+    """Shows logs of what goes on after the row."""
+
+    def __init__(self, logs):
+        self.logs = logs
+
+    def close(self):
+        pass
+
+
+def _run_row(test, pair, row, program):
+    test.keep(_Shared(pair.logs))
+    pair.guest.load(*row.modules.split())
+    row.device.create(pair.machine)
+    setup = Setup(pair, row, program, test.folder)
+    test.keep(_Shared(setup.client.logs))
+    row.run(setup)
+    mark = pair.guest.console.mark()
+    plugged = pair.guest.usb()
+    setup.client.close()
+    if plugged:
+        pair.guest.console.wait(r'USB disconnect', SEE_SECONDS, mark)
+    row.device.remove(pair.machine)
+    if left := pair.guest.usb():
+        raise Failure(f'the guest still has {left}')
+
+
+class Result:
+    def __init__(self, row, program, problems, seconds):
+        self.row = row
+        self.program = program
+        self.problems = problems
+        self.seconds = seconds
+
+
+def run_rows(rows, programs):
+    """Runs the rows with each client; yields a Result after each."""
+    pair = None
+    for program in programs:
+        for row in rows:
+            start = time.monotonic()
+            pair = pair or Pair()
+            problems = run(_run_row, (pair, row, program), row.seconds)
+            if problems:
+                problems += pair.close()
+                pair = None
+            yield Result(row, program, problems, time.monotonic() - start)
+    if pair and (problems := pair.close()):
+        raise Failure('; '.join(problems))
