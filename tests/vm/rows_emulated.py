@@ -3,18 +3,18 @@
 
 import base64
 import hashlib
+import pathlib
 import random
 import re
 import struct
 import subprocess
 
+import fido_key
+from clientvm import Gadget
 from emulated import CardReader, Emulated, Network, Phone, Serial, Speaker, UasDisk
 from process import Failure
 from table import row
 from tap import equal, expect
-
-HELPERS = 'usb-bulk pcm'
-
 
 def digest(content):
     return hashlib.sha256(content).hexdigest()
@@ -48,6 +48,10 @@ class Events:
         # The empty line tells that the device is open: nothing that happens after it is lost.
         self._command = guest.begin(f'exec 3</dev/input/{node}; echo; exec cat <&3', 3600)
         self._command.read(1, timeout=20)
+
+    def close(self):
+        """Waits until the device has been unplugged."""
+        self._command.wait(20)
 
     def read(self, count, decode):
         """`count` things, of which decode() makes a list from the (type, code, value) of each report."""
@@ -97,6 +101,8 @@ def keyboard(setup):
             {'type': 'key', 'data': {'down': down, 'key': {'type': 'qcode', 'data': letter}}} for letter, down in some])
         equal(events.read(len(some), decode), [(codes[letter], int(down)) for letter, down in some],
               f'events from number {start} on')
+    setup.unplug()
+    events.close()
 
 
 @row('mouse, 5000 events', by='usb-mouse', device=Emulated('0627:0001', 'usb-mouse'), seconds=240)
@@ -120,6 +126,8 @@ def mouse(setup):
                 {'type': 'rel', 'data': {'axis': 'x', 'value': x}}, {'type': 'rel', 'data': {'axis': 'y', 'value': y}}])
         equal(events.read(len(some), decode), [(int(down), x, y) for down, x, y in some],
               f'events from number {start} on')
+    setup.unplug()
+    events.close()
 
 
 @row('serial port FTDI, 1 MiB echoed', by='usb-serial', modules='ftdi_sio', device=Serial(), fast=True, seconds=240)
@@ -151,7 +159,15 @@ def audio_out(setup):
         f'pcm play /dev/snd/pcmC0D0p {Speaker.RATE} {Speaker.CHANNELS} && base64 /tmp/samples && rm /tmp/samples'))
     played = setup.device.played()
     first = next((position for position, byte in enumerate(played) if byte), 0) // Speaker.FRAME * Speaker.FRAME
-    equal(digest(played[first:first + size]), digest(samples), 'checksum of what was played')
+    lost = missing_milliseconds(samples, played[first:])
+    expect(played[first:first + size] == samples, f'lost {lost[:20]} (of {len(lost)}) of {seconds * 1000} ms, or there are '
+           f'others between: {len(played.rstrip(bytes(1))) - first} bytes were played for {size}')
+
+
+def missing_milliseconds(samples, played):
+    """Which milliseconds of the samples, which are random, were not played."""
+    step = Speaker.RATE // 1000 * Speaker.FRAME
+    return [position // step for position in range(0, len(samples), step) if samples[position:position + step] not in played]
 
 
 def bulk_message(kind, sequence, payload):
@@ -207,6 +223,32 @@ def mtp(setup):
     size, checksum = setup.guest.check('wc -c </tmp/object; tail -c +13 /tmp/object | sha256sum; rm /tmp/object').split()[:2]
     equal((int(size), checksum), (12 + len(setup.device.content), digest(setup.device.content)),
           'size and checksum of the file')
+
+
+# Debian's QEMU has no u2f-emulated.
+@row('FIDO key', by='f_hid, fido_key.py', fast=True, seconds=120,
+     device=Gadget('1209:0010', {'hid.0': {'protocol': '0', 'subclass': '0', 'report_length': str(fido_key.REPORT),
+                                           'report_desc': fido_key.REPORT_DESCRIPTOR}}, modules='usb_f_hid'))
+def fido(setup):
+    setup.plug()
+    setup.machine.put('/run/root/tmp/fido_key.py', pathlib.Path(fido_key.__file__).read_bytes())
+    key = setup.machine.begin(setup.machine.inside('python3', '/tmp/fido_key.py', '/dev/hidg0') + ' 2>/dev/console', 120)
+    equal(key.read(6, 60), b'ready\n', 'what the key says')
+    node = '/dev/' + setup.wait(r'(hidraw\d+): USB HID')[1]
+    # The tools of libfido2 check what the key signs.
+    register = '\n'.join((_random_base64(), 'example.org', 'user', _random_base64()))
+    credential, public_key = setup.guest.check(
+        f'echo "{register}" | /bin/fido2-cred -M -u {node} | /bin/fido2-cred -V').split('\n', 1)
+    expect('BEGIN PUBLIC KEY' in public_key, f'the key registered as {public_key!r}')
+    authenticate = '\n'.join((_random_base64(), 'example.org', credential))
+    setup.guest.check(f'echo "{public_key}" >/tmp/key && set -o pipefail && '
+                      f'echo "{authenticate}" | /bin/fido2-assert -G -u -p {node} | /bin/fido2-assert -V -p /tmp/key')
+    setup.unplug()
+    key.wait()
+
+
+def _random_base64():
+    return base64.b64encode(random.randbytes(32)).decode()
 
 
 @row('network', by='usb-net', modules='cdc_ether', device=Network(), fast=True)
