@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The client's side as a virtual machine: real USB devices, as its kernel sees them, behind the real libusb and a stock client.
+"""The client's side as a virtual machine: real USB devices, to its kernel, behind the real libusb and a stock client.
 
-The machine has this machine's own programs: its root file system is mounted read-only, with a layer in memory above it.
+The machine has the programs of the one that runs it, whose root file system it mounts read-only, below a layer in memory.
 Devices are kernel gadgets, made with configfs on dummy_hcd, or QEMU's emulated ones, plugged with device_add.
 """
 
@@ -14,8 +14,7 @@ from process import Failure
 HOST_ADDRESS = '10.0.2.2'  # this machine's loopback interface, as QEMU's user network shows it
 CLIENT_LOG = '/run/client.log'
 MODULES = 'virtio_net 9pnet_virtio 9p overlay configfs'
-# udevd is there because libusb learns from it what comes and goes. It comes from its package and without its rules: this
-# machine may have neither.
+# libusb learns from udevd what comes and goes. It is taken from its package, without rules: this machine may have none.
 SET_UP = f'''
 set -e
 mkdir /run/lower /run/upper /run/root
@@ -53,6 +52,10 @@ class ClientMachine(Guest):
                      '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                      '-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=', *devices],
             modules=MODULES, spare='dummy_hcd libcomposite ' + spare, take='udev:bin/udevadm', **build_options)
+
+    def load(self, *modules):
+        # A controller of super speed takes slower devices as well.
+        super().load(*modules, dummy_hcd='is_super_speed=1')
 
     def start(self):
         super().start()
@@ -106,34 +109,32 @@ class Client:
 
 
 class Gadget:
-    """A kernel gadget with one configuration, or several."""
+    """A kernel gadget: for every configuration, a dictionary of functions as configfs names them (`acm.0`), each with a
+    dictionary of its attributes."""
 
-    def __init__(self, usb_id, *functions, modules='', speed='high-speed', prepare=''):
-        """functions: pairs of a function's name in configfs (`acm.0`) and a dictionary of its attributes.
-        modules: what these functions need (`usb_f_acm`). prepare: shell commands to run before in the machine."""
+    def __init__(self, usb_id, *configurations, modules='', speed='high-speed', prepare=''):
+        """modules: what these functions need (`usb_f_acm`). speed: the highest. prepare: shell commands to run before in
+        the machine."""
         self.id = usb_id
         self.modules = modules
-        self._functions = functions
+        self._configurations = configurations
         self._speed = speed
         self._prepare = prepare
 
     def create(self, machine):
         """Makes the gadget, unplugged."""
-        machine.load('libcomposite', *self.modules.split())
-        # A bus of super speed carries high speed as well.
-        machine.check('[ -d /sys/module/dummy_hcd ] || for file in $(cat /lib/modules/order.dummy_hcd); do '
-                      'case $file in dummy*) option=is_super_speed=1;; *) option=;; esac; '
-                      '[ -d /sys/module/$(echo ${file%.ko} | tr - _) ] || insmod /lib/modules/$file $option; done')
+        machine.load('dummy_hcd', 'libcomposite', *self.modules.split())
         vendor, product = self.id.split(':')
         lines = ['set -e', self._prepare, 'cd /sys/kernel/config/usb_gadget', 'mkdir gadget', 'cd gadget',
-                 f'echo 0x{vendor} >idVendor', f'echo 0x{product} >idProduct', 'echo 0x0200 >bcdUSB',
-                 f'echo {self._speed} >max_speed', 'mkdir strings/0x409 configs/c.1',
-                 'echo rdpusb >strings/0x409/manufacturer', 'echo gadget >strings/0x409/product',
+                 f'echo 0x{vendor} >idVendor', f'echo 0x{product} >idProduct', f'echo {self._speed} >max_speed',
+                 'mkdir strings/0x409', 'echo rdpusb >strings/0x409/manufacturer', 'echo gadget >strings/0x409/product',
                  f'echo {product} >strings/0x409/serialnumber']
-        for name, attributes in self._functions:
-            lines.append(f'mkdir functions/{name}')
-            lines += [f"printf %b '{value}' >functions/{name}/{key}" for key, value in attributes.items()]
-            lines.append(f'ln -s functions/{name} configs/c.1/{name}')
+        for number, functions in enumerate(self._configurations, 1):
+            lines.append(f'mkdir configs/c.{number}')
+            for name, attributes in functions.items():
+                lines.append(f'mkdir functions/{name}')
+                lines += [f"printf %b '{_escaped(value)}' >functions/{name}/{key}" for key, value in attributes.items()]
+                lines.append(f'ln -s functions/{name} configs/c.{number}/{name}')
         machine.check('\n'.join(lines))
 
     def plug(self, machine):
@@ -146,6 +147,11 @@ class Gadget:
         """Takes the gadget away, plugged or not."""
         machine.check('cd /sys/kernel/config/usb_gadget/gadget && { [ -z "$(cat UDC)" ] || echo >UDC; } && '
                       'rm configs/*/*.* && rmdir configs/* functions/* strings/* && cd .. && rmdir gadget')
+
+
+def _escaped(value):
+    """Text for the shell's printf %b; bytes are kept."""
+    return ''.join(f'\\0{byte:03o}' for byte in value) if isinstance(value, bytes) else value
 
 
 class Emulated:

@@ -127,11 +127,17 @@ class Guest:
                 return Command(self, shell, command, timeout)
         raise Failure('all shells of the guest are busy')
 
-    def load(self, *modules):
-        """Loads spare modules (see build-guest.sh) that are not loaded yet."""
+    def load(self, *modules, **options):
+        """Loads spare modules (see build-guest.sh) that are not loaded yet, with these options."""
         for module in modules:
+            cases = ''.join(f'{name}) option={option};; ' for name, option in options.items())
             self.check(f'for file in $(cat /lib/modules/order.{module}); do name=$(echo ${{file%.ko}} | tr - _); '
-                       '[ -d /sys/module/$name ] || insmod /lib/modules/$file || exit 1; done')
+                       f'case $name in {cases}*) option=;; esac; '
+                       '[ -d /sys/module/$name ] || insmod /lib/modules/$file $option || exit 1; done')
+
+    def put(self, path, data):
+        """Writes a file of some kilobytes."""
+        self.check(f'echo {base64.b64encode(data).decode()} | base64 -d >{path}')
 
     def keyboard(self, timeout=20):
         """The events of the first USB keyboard from now on, as a Keyboard."""
