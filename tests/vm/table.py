@@ -28,7 +28,7 @@ from guest import HERE, Guest
 from process import Failure
 from tap import Test, run
 
-PROGRAMS = 'mke2fs e2fsck'
+PROGRAMS = 'mke2fs e2fsck fido2-cred fido2-assert'
 HELPERS = ' '.join(sorted(path.stem for path in HERE.glob('helpers/*.c')))
 ROWS = []
 
