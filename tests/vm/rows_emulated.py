@@ -147,7 +147,7 @@ def serial(setup):
 @row('audio out', by='usb-audio, wav', modules='snd_usb_audio', device=Speaker(), fast=True,
      machine_arguments=Speaker.machine_arguments)
 def audio_out(setup):
-    seconds = 5
+    seconds = 2
     size = seconds * Speaker.RATE * Speaker.FRAME
     setup.plug()
     setup.wait(r'Product: QEMU USB Audio')
