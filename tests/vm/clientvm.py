@@ -57,14 +57,13 @@ class ClientMachine(Guest):
         # A controller of super speed takes slower devices as well.
         super().load(*modules, dummy_hcd='is_super_speed=1')
 
-    def start(self):
-        super().start()
+    def wait_ready(self):
+        super().wait_ready()
         self.check(SET_UP, 60)
         display = self.begin(self.inside('Xvfb', '-displayfd', 1, '-screen', 0, '640x480x16', '-nolisten', 'tcp') +
                              ' 2>/dev/console', 86400)
         number = display.read(2, 30)  # and a line feed: it accepts clients
         self.display = ':' + number.decode().strip()
-        return self
 
     def inside(self, *arguments):
         """The text of a command that runs a program of this machine's file system."""

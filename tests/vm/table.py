@@ -21,24 +21,26 @@ program of this machine.
 
 import time
 
-from bench import SEE_SECONDS
 from clientvm import ClientMachine
 from daemon import Daemon
 from guest import HERE, Guest
 from process import Failure
 from tap import Test, run
 
-PROGRAMS = 'mke2fs e2fsck'
+PROGRAMS = 'mke2fs e2fsck chrt'
 HELPERS = ' '.join(sorted(path.stem for path in HERE.glob('helpers/*.c')))
+# An emulated machine is slow, and two of them on a busy one much more so.
+LOGIN_SECONDS = 60
+SEE_SECONDS = 60
 ROWS = []
 
 
 class Row:
     """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove().
     modules: the guest's drivers, spare ones that are loaded for this row. fast: it belongs to the fast half.
-    seconds: its limit of time. machine_arguments: what QEMU needs from its start to emulate the device."""
+    seconds: its limit of time, to which the start of the machines does not count. machine_arguments: what QEMU needs from its start to emulate the device."""
 
-    def __init__(self, function, name, by, device, modules='', fast=False, seconds=60, machine_arguments=()):
+    def __init__(self, function, name, by, device, modules='', fast=False, seconds=180, machine_arguments=()):
         self.run = function
         self.name = name
         self.by = by
@@ -73,7 +75,7 @@ class Pair:
             raise
 
     def _start(self):
-        # All rows, whichever are run: every set of modules would need an initrd of its own.
+        # For all rows, whichever are run: every set of modules would need an initrd of its own.
         port = self._test.folder / 'port'
         arguments = [argument for row in ROWS for argument in row.machine_arguments]
         self.guest = self._test.keep(Guest([f'path={port},server=on,wait=off'], programs=PROGRAMS, helpers=HELPERS,
@@ -81,8 +83,11 @@ class Pair:
         self.machine = self._test.keep(ClientMachine(arguments, helpers=HELPERS,
                                                      spare=_union(row.device.modules for row in ROWS)))
         self.daemon = self._test.keep(Daemon(self._test.folder, [f'unix:{port}']))
-        for thing in self.guest, self.machine, self.daemon:
-            thing.start()
+        self.guest.launch()
+        self.machine.launch()
+        self.daemon.start()
+        self.guest.wait_ready()
+        self.machine.wait_ready()
 
     @property
     def logs(self):
@@ -102,13 +107,15 @@ class Setup:
         self.daemon = pair.daemon
         self.device = row.device
         self.folder = folder
+        self._log_mark = pair.daemon.errors.mark()
         self.client = pair.machine.connect(program, pair.daemon.port, row.device.id)
-        self.mark = 0
+        self._mark = 0
 
     def plug(self):
         """Plugs the device into the client's machine; wait() looks for what comes after it."""
-        self.mark = self.guest.console.mark()
+        self._mark = self.guest.console.mark()
         self.device.plug(self.machine)
+        self.daemon.errors.wait(r'login of user \S+ from \S+ accepted', LOGIN_SECONDS, self._log_mark)
 
     def unplug(self, seconds=SEE_SECONDS):
         """Unplugs it, and waits until the guest has noticed."""
@@ -118,7 +125,7 @@ class Setup:
 
     def wait(self, pattern, seconds=SEE_SECONDS):
         """Waits for a line of the guest's kernel since the device was plugged; returns the match."""
-        return self.guest.console.wait(pattern, seconds, self.mark)
+        return self.guest.console.wait(pattern, seconds, self._mark)
 
 
 class _Shared:
@@ -161,8 +168,8 @@ def run_rows(rows, programs):
     pair = None
     for program in programs:
         for row in rows:
-            start = time.monotonic()
             pair = pair or Pair()
+            start = time.monotonic()
             problems = run(_run_row, (pair, row, program), row.seconds)
             if problems:
                 problems += pair.close()
