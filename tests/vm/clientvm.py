@@ -151,36 +151,3 @@ class Gadget:
 def _escaped(value):
     """Text for the shell's printf %b; bytes are kept."""
     return ''.join(f'\\0{byte:03o}' for byte in value) if isinstance(value, bytes) else value
-
-
-class Emulated:
-    """A device of QEMU. Before it is plugged, `prepare` (a function of the machine) may add what it needs."""
-
-    def __init__(self, usb_id, driver, prepare=None, cleanup=None, **properties):
-        self.id = usb_id
-        self.modules = ''
-        self._driver = driver
-        self._prepare = prepare
-        self._cleanup = cleanup
-        self._properties = properties
-        self._plugged = False
-
-    def create(self, machine):
-        if self._prepare:
-            self._prepare(machine)
-
-    def plug(self, machine):
-        machine.monitor.call('device_add', driver=self._driver, id='device', bus='xhci.0', **self._properties)
-        self._plugged = True
-
-    def unplug(self, machine):
-        machine.monitor.events.clear()
-        machine.monitor.call('device_del', id='device')
-        machine.monitor.wait_event('DEVICE_DELETED')
-        self._plugged = False
-
-    def remove(self, machine):
-        if self._plugged:
-            self.unplug(machine)
-        if self._cleanup:
-            self._cleanup(machine)

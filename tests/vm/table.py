@@ -25,11 +25,12 @@ from clientvm import ClientMachine
 from daemon import Daemon
 from guest import HERE, Guest
 from process import Failure
-from tap import Test, run
+from tap import Test, equal, run
 
 PROGRAMS = 'mke2fs e2fsck chrt'
 HELPERS = ' '.join(sorted(path.stem for path in HERE.glob('helpers/*.c')))
 # An emulated machine is slow, and two of them on a busy one much more so.
+START_SECONDS = 900  # with packages to get and an initrd to build for each
 LOGIN_SECONDS = 60
 SEE_SECONDS = 60
 ROWS = []
@@ -67,15 +68,8 @@ class Pair:
     """The client's machine, rdpusbd, and the guest with its port."""
 
     def __init__(self):
-        self._test = Test()
-        try:
-            self._start()
-        except BaseException:
-            self._test.close()
-            raise
-
-    def _start(self):
         # For all rows, whichever are run: every set of modules would need an initrd of its own.
+        self._test = Test()
         port = self._test.folder / 'port'
         arguments = [argument for row in ROWS for argument in row.machine_arguments]
         self.guest = self._test.keep(Guest([f'path={port},server=on,wait=off'], programs=PROGRAMS, helpers=HELPERS,
@@ -83,6 +77,9 @@ class Pair:
         self.machine = self._test.keep(ClientMachine(arguments, helpers=HELPERS,
                                                      spare=_union(row.device.modules for row in ROWS)))
         self.daemon = self._test.keep(Daemon(self._test.folder, [f'unix:{port}']))
+
+    def start(self):
+        """Both machines boot at the same time."""
         self.guest.launch()
         self.machine.launch()
         self.daemon.start()
@@ -129,21 +126,30 @@ class Setup:
 
 
 class _Shared:
-    """Shows logs of what goes on after the row."""
+    """Has the logs shown of what goes on after the row."""
 
-    def __init__(self, logs):
-        self.logs = logs
+    def __init__(self, thing):
+        self._thing = thing
+
+    @property
+    def logs(self):
+        return self._thing.logs
 
     def close(self):
         pass
 
 
+def _start_pair(test, pair):
+    test.keep(_Shared(pair))
+    pair.start()
+
+
 def _run_row(test, pair, row, program):
-    test.keep(_Shared(pair.logs))
+    test.keep(_Shared(pair))
     pair.guest.load(*row.modules.split())
     row.device.create(pair.machine)
     setup = Setup(pair, row, program, test.folder)
-    test.keep(_Shared(setup.client.logs))
+    test.keep(_Shared(setup.client))
     row.run(setup)
     mark = pair.guest.console.mark()
     plugged = pair.guest.usb()
@@ -151,8 +157,7 @@ def _run_row(test, pair, row, program):
     if plugged:
         pair.guest.console.wait(r'USB disconnect', SEE_SECONDS, mark)
     row.device.remove(pair.machine)
-    if left := pair.guest.usb():
-        raise Failure(f'the guest still has {left}')
+    equal(pair.guest.usb(), [], 'devices that are left in the guest')
 
 
 class Result:
@@ -168,9 +173,12 @@ def run_rows(rows, programs):
     pair = None
     for program in programs:
         for row in rows:
-            pair = pair or Pair()
+            problems = []
+            if not pair:
+                pair = Pair()
+                problems = run(_start_pair, (pair,), START_SECONDS)
             start = time.monotonic()
-            problems = run(_run_row, (pair, row, program), row.seconds)
+            problems = problems or run(_run_row, (pair, row, program), row.seconds)
             if problems:
                 problems += pair.close()
                 pair = None
