@@ -57,14 +57,13 @@ class ClientMachine(Guest):
         # A controller of super speed takes slower devices as well.
         super().load(*modules, dummy_hcd='is_super_speed=1')
 
-    def start(self):
-        super().start()
+    def wait_ready(self):
+        super().wait_ready()
         self.check(SET_UP, 60)
         display = self.begin(self.inside('Xvfb', '-displayfd', 1, '-screen', 0, '640x480x16', '-nolisten', 'tcp') +
                              ' 2>/dev/console', 86400)
         number = display.read(2, 30)  # and a line feed: it accepts clients
         self.display = ':' + number.decode().strip()
-        return self
 
     def inside(self, *arguments):
         """The text of a command that runs a program of this machine's file system."""
@@ -152,36 +151,3 @@ class Gadget:
 def _escaped(value):
     """Text for the shell's printf %b; bytes are kept."""
     return ''.join(f'\\0{byte:03o}' for byte in value) if isinstance(value, bytes) else value
-
-
-class Emulated:
-    """A device of QEMU. Before it is plugged, `prepare` (a function of the machine) may add what it needs."""
-
-    def __init__(self, usb_id, driver, prepare=None, cleanup=None, **properties):
-        self.id = usb_id
-        self.modules = ''
-        self._driver = driver
-        self._prepare = prepare
-        self._cleanup = cleanup
-        self._properties = properties
-        self._plugged = False
-
-    def create(self, machine):
-        if self._prepare:
-            self._prepare(machine)
-
-    def plug(self, machine):
-        machine.monitor.call('device_add', driver=self._driver, id='device', bus='xhci.0', **self._properties)
-        self._plugged = True
-
-    def unplug(self, machine):
-        machine.monitor.events.clear()
-        machine.monitor.call('device_del', id='device')
-        machine.monitor.wait_event('DEVICE_DELETED')
-        self._plugged = False
-
-    def remove(self, machine):
-        if self._plugged:
-            self.unplug(machine)
-        if self._cleanup:
-            self._cleanup(machine)

@@ -67,6 +67,12 @@ class Guest:
         self.close()
 
     def start(self):
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self):
+        """Starts it without waiting for it."""
         folder = build(**self._build_options)
         arguments = ['qemu-system-x86_64', *MACHINE, '-m', self.memory, '-kernel', folder / 'kernel', '-initrd', folder / 'initrd',
                      '-append', 'console=ttyS0 quiet panic=-1 mitigations=off']
@@ -95,8 +101,10 @@ class Guest:
         self._process = Process(f'QEMU of the {self.name}', arguments, pass_fds=[other.fileno() for other in theirs])
         for other in theirs:
             other.close()
+
+    def wait_ready(self):
+        """Waits until it takes commands."""
         self.run('true', BOOT_SECONDS)
-        return self
 
     @property
     def logs(self):
@@ -129,11 +137,13 @@ class Guest:
 
     def load(self, *modules, **options):
         """Loads spare modules (see build-guest.sh) that are not loaded yet, with these options."""
-        for module in modules:
-            cases = ''.join(f'{name}) option={option};; ' for name, option in options.items())
-            self.check(f'for file in $(cat /lib/modules/order.{module}); do name=$(echo ${{file%.ko}} | tr - _); '
-                       f'case $name in {cases}*) option=;; esac; '
-                       '[ -d /sys/module/$name ] || insmod /lib/modules/$file $option || exit 1; done')
+        if not modules:
+            return
+        cases = ''.join(f'{name}) option={option};; ' for name, option in options.items())
+        lists = ' '.join(f'/lib/modules/order.{module}' for module in modules)
+        self.check(f'for file in $(cat {lists}); do name=${{file%.ko}}; name=${{name//-/_}}; '
+                   f'case $name in {cases}*) option=;; esac; '
+                   '[ -d /sys/module/$name ] || insmod /lib/modules/$file $option || exit 1; done')
 
     def put(self, path, data):
         """Writes a file of some kilobytes."""

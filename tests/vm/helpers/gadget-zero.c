@@ -3,7 +3,7 @@
  * Talks to Linux's gadget zero (f_sourcesink, f_loopback) through usbfs: every size around packet
  * ends, byte for byte.
  *
- *   gadget-zero VVVV:PPPP loopback|source-sink|control
+ *   gadget-zero VVVV:PPPP loopback SIZE|source-sink SIZE|control
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -28,7 +28,7 @@
 #define DEPTH       4
 
 static int device;
-static unsigned bulk_in, bulk_out, packet;
+static unsigned bulk_in, bulk_out, packet, limit;
 
 static void __attribute__((format(printf, 1, 2), noreturn)) fail(const char *format, ...)
 {
@@ -173,7 +173,7 @@ static unsigned next_size(unsigned size)
 static void all_sizes(void (*begin)(struct slot *slot), void (*end)(struct slot *slot))
 {
     unsigned count = 0;
-    for (unsigned size = 0; size <= MAX_SIZE; size = next_size(size), count++) {
+    for (unsigned size = 0; size <= limit; size = next_size(size), count++) {
         struct slot *slot = &slots[count % DEPTH];
         if (count >= DEPTH)
             end(slot);
@@ -282,16 +282,19 @@ static void control(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
-        fail("use: gadget-zero VVVV:PPPP loopback|source-sink|control");
+    if (argc == 4)
+        limit = (unsigned) strtoul(argv[3], NULL, 10);
+    bool control_test = argc == 3 && strcmp(argv[2], "control") == 0;
+    if (!control_test && (argc != 4 || limit < DEPTH || limit > MAX_SIZE))
+        fail("use: gadget-zero VVVV:PPPP loopback SIZE|source-sink SIZE|control");
     signal(SIGALRM, on_alarm);
     open_device(argv[1]);
-    if (strcmp(argv[2], "loopback") == 0)
+    if (control_test)
+        control();
+    else if (strcmp(argv[2], "loopback") == 0)
         all_sizes(loopback_begin, loopback_end);
     else if (strcmp(argv[2], "source-sink") == 0)
         all_sizes(source_sink_begin, source_sink_end);
-    else if (strcmp(argv[2], "control") == 0)
-        control();
     else
         fail("unknown test %s", argv[2]);
     return 0;
