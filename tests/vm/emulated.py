@@ -52,6 +52,20 @@ class Emulated:
         self._folder.cleanup()
 
 
+class Preloaded:
+    """A device of a client on this side, in the preload library: the machine has no part in it."""
+
+    modules = ''
+
+    def __init__(self, usb_id):
+        self.id = usb_id
+
+    def create(self, machine):
+        pass
+
+    plug = unplug = remove = create
+
+
 class Peer:
     """The other end of a chardev `socket` of QEMU. on_data(data) returns what to answer. It always reads: QEMU stands
     still while its devices write."""
@@ -274,13 +288,12 @@ class Speaker(Emulated):
     """A sound card whose output is the samples of a file. It keeps a minute of what it got: what counts is what arrives,
     not how steadily the emulated sound hardware takes it."""
 
-    RATE, CHANNELS, FRAME = 48000, 2, 4
-    _MINUTE = 60 * RATE * FRAME
+    _MINUTE = 60 * 48000 * 4  # 48 kHz, two channels of 16 bits
     _WAV_HEADER = 44
     # QEMU takes sound backends at its start only. The file is made when the device is.
     _file = tempfile.TemporaryDirectory(prefix='rdpusb-')
     path = pathlib.Path(_file.name) / 'played.wav'
-    machine_arguments = ['-audiodev', f'wav,id=wav,path={path},out.frequency={RATE},out.channels={CHANNELS},out.format=s16']
+    machine_arguments = ['-audiodev', f'wav,id=wav,path={path},out.frequency=48000,out.channels=2,out.format=s16']
 
     def __init__(self):
         super().__init__('46f4:0002', 'usb-audio', audiodev='wav', buffer=self._MINUTE)

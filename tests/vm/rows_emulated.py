@@ -10,8 +10,10 @@ import struct
 import subprocess
 
 import fido_key
+import rdp
 from clientvm import Gadget
-from emulated import CardReader, Emulated, Network, Phone, Serial, Speaker, UasDisk
+from emulated import CardReader, Emulated, Network, Phone, Preloaded, Serial, Speaker, UasDisk
+from gadget import Gadgets
 from process import Failure
 from table import row
 from tap import equal, expect
@@ -144,30 +146,81 @@ def serial(setup):
     equal(received, sent, 'checksum of what came back')
 
 
+FRAME = 4  # two channels of 16 bits
+
+
 @row('audio out', by='usb-audio, wav', modules='snd_usb_audio', device=Speaker(), fast=True,
      machine_arguments=Speaker.machine_arguments)
 def audio_out(setup):
-    seconds = 2
-    size = seconds * Speaker.RATE * Speaker.FRAME
     setup.plug()
     setup.wait(r'Product: QEMU USB Audio')
     # At any lower volume the device changes the samples.
     setup.guest.check('until [ -e /dev/snd/controlC0 ]; do sleep 0.1; done; pcm loudest /dev/snd/controlC0')
-    # Silence behind them, because the device drops what it has not played at the end.
-    samples = base64.b64decode(setup.guest.check(
+    samples = play(setup.guest, 48000)
+    expect_played(samples, setup.device.played())
+
+
+SECONDS = 2
+
+
+def play(guest, rate):
+    """Plays samples, which are random, on the guest's only sound card, and returns them."""
+    size = SECONDS * rate * FRAME
+    # Silence behind them, because devices drop what they have not played at the end.
+    return base64.b64decode(guest.check(
         f'head -c {size} /dev/urandom >/tmp/samples && {{ cat /tmp/samples; head -c {size // 2} /dev/zero; }} | '
-        f'pcm play /dev/snd/pcmC0D0p {Speaker.RATE} {Speaker.CHANNELS} && base64 /tmp/samples && rm /tmp/samples'))
-    played = setup.device.played()
-    first = next((position for position, byte in enumerate(played) if byte), 0) // Speaker.FRAME * Speaker.FRAME
-    lost = missing_milliseconds(samples, played[first:])
-    expect(played[first:first + size] == samples, f'lost {lost[:20]} (of {len(lost)}) of {seconds * 1000} ms, or there are '
-           f'others between: {len(played.rstrip(bytes(1))) - first} bytes were played for {size}')
+        f'pcm play /dev/snd/pcmC0D0p {rate} 2 && base64 /tmp/samples && rm /tmp/samples', timeout=60))
+
+
+def expect_played(samples, played):
+    first = next((position for position, byte in enumerate(played) if byte), 0) // FRAME * FRAME
+    there = played[first:first + len(samples)]
+    if there != samples:
+        lost = missing_milliseconds(samples, played[first:])
+        raise Failure(f'{len(lost)} ms of {SECONDS} s were lost, the first at {lost[:10]} ms; '
+                      f'{len(played.rstrip(bytes(1))) - first} bytes were played for {len(samples)}')
 
 
 def missing_milliseconds(samples, played):
-    """Which milliseconds of the samples, which are random, were not played."""
-    step = Speaker.RATE // 1000 * Speaker.FRAME
+    """Which milliseconds of the samples were not played."""
+    step = len(samples) // SECONDS // 1000 // FRAME * FRAME
     return [position // step for position in range(0, len(samples), step) if samples[position:position + step] not in played]
+
+
+class SoundCard:
+    """Of the preload library; see ../gadgets/README.md."""
+
+    kind = 'audio'
+
+    def __init__(self, usb_id, record):
+        self.id = usb_id
+        self.options = {'id': usb_id, 'record': record}
+
+
+# QEMU's card has no microphone. The gadget's hears frames that are numbered.
+@row('audio in and out, 44.1 and 48 kHz', by='preload gadget', modules='snd_usb_audio', device=Preloaded('1209:0012'),
+     fast=True)
+def audio_in(setup):
+    recorded = setup.folder / 'played'
+    gadgets = Gadgets(setup.folder / 'gadgets', SoundCard(setup.device.id, recorded))
+    setup.plug()
+    client = rdp.Client(setup.folder, setup.client.name, setup.daemon.port, gadgets)
+    try:
+        setup.wait(r'idVendor=1209, idProduct=0012')
+        setup.guest.check('until [ -e /dev/snd/pcmC0D0c ]; do sleep 0.1; done')
+        for rate in 44100, 48000:
+            frames = SECONDS * rate
+            data = base64.b64decode(setup.guest.check(f'pcm record /dev/snd/pcmC0D0c {rate} 2 {frames} | base64',
+                                                      timeout=60))
+            numbers = struct.unpack(f'<{len(data) // FRAME}I', data)
+            equal(len(numbers), frames, f'frames recorded at {rate} Hz')
+            breaks = [(one, other) for one, other in zip(numbers, numbers[1:]) if other != one + 1]
+            equal(breaks[:5], [], f'frames that do not follow each other, at {rate} Hz')
+            before = recorded.stat().st_size
+            samples = play(setup.guest, rate)
+            expect_played(samples, recorded.read_bytes()[before:])
+    finally:
+        client.close()
 
 
 def bulk_message(kind, sequence, payload):
