@@ -316,7 +316,7 @@ def gadget_zero_small(setup):
     _gadget_zero(setup, 4096)
 
 
-@row('gadget zero, sizes up to 64 KiB', by='f_ss_lb', device=_zero('1209:000c'))
+@row('gadget zero, sizes up to 64 KiB', by='f_ss_lb', seconds=400, device=_zero('1209:000c'))
 def gadget_zero(setup):
     _gadget_zero(setup, 65536)
 
@@ -327,7 +327,7 @@ def _gadget_zero(setup, limit):
     name = setup.wait(rf'usb (\S+): New USB device found, idVendor=1209, idProduct={usb_id[-4:]}')[1]
     # 0, 1, and around each end of a packet three sizes, but the one past the limit.
     sizes = f'{1 + 3 * limit // 512} sizes\n'
-    equal(setup.guest.check(f'gadget-zero {usb_id} source-sink {limit}', 60), sizes, 'bulk, source and sink')
+    equal(setup.guest.check(f'gadget-zero {usb_id} source-sink {limit}', 120), sizes, 'bulk, source and sink')
     equal(setup.guest.check(f'gadget-zero {usb_id} control', 30), '12 sizes\n', 'control')
     setup.guest.check(f'echo 2 >/sys/bus/usb/devices/{name}/bConfigurationValue')
-    equal(setup.guest.check(f'gadget-zero {usb_id} loopback {limit}', 60), sizes, 'bulk, loopback')
+    equal(setup.guest.check(f'gadget-zero {usb_id} loopback {limit}', 120), sizes, 'bulk, loopback')
