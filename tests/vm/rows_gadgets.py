@@ -316,7 +316,7 @@ def gadget_zero_small(setup):
     _gadget_zero(setup, 4096)
 
 
-@row('gadget zero, sizes up to 64 KiB', by='f_ss_lb', seconds=400, device=_zero('1209:000c'))
+@row('gadget zero, sizes up to 64 KiB', by='f_ss_lb', device=_zero('1209:000c'))
 def gadget_zero(setup):
     _gadget_zero(setup, 65536)
 
