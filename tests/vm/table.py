@@ -39,7 +39,8 @@ ROWS = []
 class Row:
     """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove().
     modules: the guest's drivers, spare ones that are loaded for this row. fast: it belongs to the fast half.
-    seconds: a last limit of time, without the start of the machines; what a row waits for should have limits of its own. machine_arguments: what QEMU needs from its start to emulate the device."""
+    seconds: a last limit of time, without the start of the machines; what a row waits for has limits of its own.
+    machine_arguments: what QEMU needs from its start to emulate the device."""
 
     def __init__(self, function, name, by, device, modules='', fast=False, seconds=600, machine_arguments=()):
         self.run = function
