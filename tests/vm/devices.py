@@ -107,8 +107,8 @@ def main():
                   f'({result.row.by}) # {result.seconds:.1f} s', flush=True)
         else:
             print(line(cells(result)), flush=True)
-    if options.write:
-        write(options.write, results)
+        if options.write:
+            write(options.write, [result])
     sys.exit(1 if any(result.problems for result in results) or not results else 0)
 
 

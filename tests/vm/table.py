@@ -172,17 +172,20 @@ class Result:
 def run_rows(rows, programs):
     """Runs the rows with each client; yields a Result after each."""
     pair = None
-    for program in programs:
-        for row in rows:
-            problems = []
-            if not pair:
-                pair = Pair()
-                problems = run(_start_pair, (pair,), START_SECONDS)
-            start = time.monotonic()
-            problems = problems or run(_run_row, (pair, row, program), row.seconds)
-            if problems:
-                problems += pair.close()
-                pair = None
-            yield Result(row, program, problems, time.monotonic() - start)
-    if pair and (problems := pair.close()):
+    try:
+        for program in programs:
+            for row in rows:
+                problems = []
+                if not pair:
+                    pair = Pair()
+                    problems = run(_start_pair, (pair,), START_SECONDS)
+                start = time.monotonic()
+                problems = problems or run(_run_row, (pair, row, program), row.seconds)
+                if problems:
+                    problems += pair.close()
+                    pair = None
+                yield Result(row, program, problems, time.monotonic() - start)
+    finally:
+        problems = pair.close() if pair else []
+    if problems:
         raise Failure('; '.join(problems))
