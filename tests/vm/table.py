@@ -37,7 +37,8 @@ ROWS = []
 
 
 class Row:
-    """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove().
+    """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove(), and
+    connect() if it is in the client itself, which is then beside the machine and not in it.
     modules: the guest's drivers, spare ones that are loaded for this row. fast: it belongs to the fast half.
     seconds: a last limit of time, without the start of the machines; what a row waits for has limits of its own.
     machine_arguments: what QEMU needs from its start to emulate the device."""
@@ -106,7 +107,9 @@ class Setup:
         self.device = row.device
         self.folder = folder
         self._log_mark = pair.daemon.errors.mark()
-        self.client = pair.machine.connect(program, pair.daemon.port, row.device.id)
+        connect = getattr(row.device, 'connect', None)
+        self.client = (connect(folder, program, pair.daemon.port) if connect else
+                       pair.machine.connect(program, pair.daemon.port, row.device.id))
         self._mark = 0
 
     def plug(self):
@@ -150,7 +153,7 @@ def _run_row(test, pair, row, program):
     pair.guest.load(*row.modules.split())
     row.device.create(pair.machine)
     setup = Setup(pair, row, program, test.folder)
-    test.keep(_Shared(setup.client))
+    test.keep(setup.client)
     row.run(setup)
     mark = pair.guest.console.mark()
     plugged = pair.guest.usb()
