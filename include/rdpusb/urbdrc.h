@@ -100,6 +100,16 @@ typedef struct {
 
 #define RDPUSB_MAX_PIPES 60
 
+/* One packet of a completed isochronous transfer: TS_USBD_ISO_PACKET_DESCRIPTOR */
+typedef struct {
+    RdpusbStatus status;
+    uint32_t offset; /* IN: of its bytes in the data of the event */
+    uint32_t length; /* bytes received or sent; 0 unless the status is SUCCESS */
+} RdpusbIsochPacket;
+
+/* Of one transfer: more, and libusb cuts it into several requests to the kernel. */
+#define RDPUSB_MAX_ISOCH_PACKETS 128
+
 typedef enum {
     RDPUSB_DEVICE_EVENT_ANNOUNCED,  /* ADD_DEVICE came; requests may be submitted */
     RDPUSB_DEVICE_EVENT_COMPLETION, /* exactly one for each accepted request, on every path */
@@ -119,6 +129,9 @@ typedef struct {
     uint32_t configuration_handle;
     const RdpusbPipe *pipes;
     size_t n_pipes;
+    /* Of a successful isochronous transfer: as many packets as were asked for, valid as data is */
+    const RdpusbIsochPacket *packets;
+    size_t n_packets;
 } RdpusbDeviceEvent;
 
 /* USB 2.0 table 9-2 */
@@ -192,6 +205,18 @@ RDPUSB_EXPORT uint32_t rdpusb_device_channel_transfer_in(RdpusbDeviceChannel *ch
 RDPUSB_EXPORT uint32_t rdpusb_device_channel_transfer_out(RdpusbDeviceChannel *channel,
                                                           uint32_t pipe_handle, const uint8_t *data,
                                                           uint32_t size, void *owner);
+
+/* Isochronous, as soon as possible: `n_packets` (1 to RDPUSB_MAX_ISOCH_PACKETS) of `packet_size`
+ * bytes each, at most (IN) or exactly (OUT). They are all alike because clients of the FreeRDP
+ * family divide the buffer by the number of packets, whatever the list of packets says. OUT is
+ * acknowledged, which is the only sign of the device's pace. */
+RDPUSB_EXPORT uint32_t rdpusb_device_channel_isoch_in(RdpusbDeviceChannel *channel,
+                                                      uint32_t pipe_handle, uint32_t packet_size,
+                                                      unsigned n_packets, void *owner);
+RDPUSB_EXPORT uint32_t rdpusb_device_channel_isoch_out(RdpusbDeviceChannel *channel,
+                                                       uint32_t pipe_handle, const uint8_t *data,
+                                                       uint32_t packet_size, unsigned n_packets,
+                                                       void *owner);
 
 /* `descriptor` is a whole configuration descriptor, already checked; alternate settings become 0.
  * NULL, 0 unconfigures. */

@@ -4,6 +4,7 @@
 #include "announcement.h"
 #include "control-request.h"
 #include "handshake.h"
+#include "isoch.h"
 #include "outcome.h"
 #include "request-table.h"
 #include "select.h"
@@ -33,7 +34,7 @@ struct RdpusbDeviceChannel {
     uint32_t pipe_output_buffer_size;
     GArray *events; /* of RdpusbDeviceEvent */
     unsigned n_events_fetched;
-    RdpusbPipe pipes[RDPUSB_MAX_PIPES]; /* of the last select result */
+    UrbdrcLists lists; /* of the last completion */
     unsigned ignored;
 };
 
@@ -235,6 +236,46 @@ uint32_t rdpusb_device_channel_transfer_out(RdpusbDeviceChannel *channel, uint32
     return id_of(submit(channel, URBDRC_REQUEST_TRANSFER, size, &m, owner));
 }
 
+static uint32_t submit_isoch(RdpusbDeviceChannel *channel, WireMessage *m, uint32_t size,
+                             unsigned n_packets, void *owner)
+{
+    UrbdrcRequest *request = submit(channel, URBDRC_REQUEST_TRANSFER, size, m, owner);
+    if (request)
+        request->n_packets = n_packets;
+    return id_of(request);
+}
+
+uint32_t rdpusb_device_channel_isoch_in(RdpusbDeviceChannel *channel, uint32_t pipe_handle,
+                                        uint32_t packet_size, unsigned n_packets, void *owner)
+{
+    g_return_val_if_fail(n_packets > 0 && n_packets <= RDPUSB_MAX_ISOCH_PACKETS, 0);
+    WireIsoPacket packets[RDPUSB_MAX_ISOCH_PACKETS];
+    uint32_t size = packet_size * n_packets;
+    WireMessage m = {
+        .kind = WIRE_MESSAGE_TRANSFER_IN_REQUEST,
+        .as.transfer_in_request.output_buffer_size = size,
+    };
+    urbdrc_isoch(&m.as.transfer_in_request.ts_urb, packets, pipe_handle, packet_size, n_packets,
+                 true);
+    return submit_isoch(channel, &m, size, n_packets, owner);
+}
+
+uint32_t rdpusb_device_channel_isoch_out(RdpusbDeviceChannel *channel, uint32_t pipe_handle,
+                                         const uint8_t *data, uint32_t packet_size,
+                                         unsigned n_packets, void *owner)
+{
+    g_return_val_if_fail(n_packets > 0 && n_packets <= RDPUSB_MAX_ISOCH_PACKETS, 0);
+    WireIsoPacket packets[RDPUSB_MAX_ISOCH_PACKETS];
+    uint32_t size = packet_size * n_packets;
+    WireMessage m = {
+        .kind = WIRE_MESSAGE_TRANSFER_OUT_REQUEST,
+        .as.transfer_out_request.output_buffer = {data, size},
+    };
+    urbdrc_isoch(&m.as.transfer_out_request.ts_urb, packets, pipe_handle, packet_size, n_packets,
+                 false);
+    return submit_isoch(channel, &m, size, n_packets, owner);
+}
+
 uint32_t rdpusb_device_channel_select_configuration(RdpusbDeviceChannel *channel,
                                                     const uint8_t *descriptor, size_t size,
                                                     void *owner)
@@ -421,8 +462,8 @@ static bool take_urb_completion(RdpusbDeviceChannel *channel, WireUrbCompletion 
         return true;
     RdpusbDeviceEvent event = {0};
     bool is_garbled;
-    if (!urbdrc_outcome(request, m, channel->pipes, &event, &is_garbled))
-        return fail(channel, error, "a malformed select result");
+    if (!urbdrc_outcome(request, m, &channel->lists, &event, &is_garbled))
+        return fail(channel, error, "a malformed result");
     if (is_garbled) /* FreeRDP 3.14 to 3.22 */
         channel->pipe_output_buffer_size = PIPE_REQUEST_ANSWER_SIZE;
     push_completion(channel, request, event);

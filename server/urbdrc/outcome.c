@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "outcome.h"
 
+#include "isoch.h"
 #include "select.h"
 #include "status.h"
 
@@ -27,6 +28,25 @@ static void take_data(const UrbdrcRequest *request, const WireUrbCompletion *m,
     } else {
         event->size = MIN(m->output_buffer_size, request->size);
     }
+}
+
+static bool take_packets(const UrbdrcRequest *request, const WireUrbCompletion *m,
+                         RdpusbIsochPacket *packets, RdpusbDeviceEvent *event)
+{
+    if (event->status != RDPUSB_STATUS_SUCCESS)
+        return true;
+    bool failed;
+    if (!urbdrc_isoch_result(m, request->size / request->n_packets, request->n_packets,
+                             request->is_in, packets, &failed))
+        return false;
+    if (failed) {
+        event->status = RDPUSB_STATUS_ERROR;
+        return true;
+    }
+    event->packets = packets;
+    event->n_packets = request->n_packets;
+    take_data(request, m, event);
+    return true;
 }
 
 /* FreeRDP says success, and handle 0, when it could not select. */
@@ -68,7 +88,7 @@ static RdpusbStatus unmask_expiry(const UrbdrcRequest *request, RdpusbStatus sta
     return status == RDPUSB_STATUS_CANCELLED && is_ours ? RDPUSB_STATUS_TIMEOUT : status;
 }
 
-bool urbdrc_outcome(const UrbdrcRequest *request, WireUrbCompletion *m, RdpusbPipe *pipes,
+bool urbdrc_outcome(const UrbdrcRequest *request, WireUrbCompletion *m, UrbdrcLists *lists,
                     RdpusbDeviceEvent *event, bool *is_garbled)
 {
     *is_garbled = request->kind == URBDRC_REQUEST_SELECT_INTERFACE &&
@@ -76,10 +96,14 @@ bool urbdrc_outcome(const UrbdrcRequest *request, WireUrbCompletion *m, RdpusbPi
     event->status = unmask_expiry(request, urbdrc_status(m->hresult, m->usbd_status));
 
     switch (request->kind) {
-    case URBDRC_REQUEST_SELECT_CONFIGURATION: return take_configuration(m, pipes, event);
-    case URBDRC_REQUEST_SELECT_INTERFACE: return take_interface(request, m, pipes, event);
-    case URBDRC_REQUEST_CONTROL:
-    case URBDRC_REQUEST_TRANSFER: take_data(request, m, event); return true;
+    case URBDRC_REQUEST_SELECT_CONFIGURATION: return take_configuration(m, lists->pipes, event);
+    case URBDRC_REQUEST_SELECT_INTERFACE: return take_interface(request, m, lists->pipes, event);
+    case URBDRC_REQUEST_TRANSFER:
+        if (request->n_packets > 0)
+            return take_packets(request, m, lists->packets, event);
+        take_data(request, m, event);
+        return true;
+    case URBDRC_REQUEST_CONTROL: take_data(request, m, event); return true;
     case URBDRC_REQUEST_UNCONFIGURE: /* its result is of no use, and clients differ in it */
     case URBDRC_REQUEST_RESET_PIPE:
     case URBDRC_REQUEST_BARRIER: return true;

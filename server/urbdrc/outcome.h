@@ -8,8 +8,14 @@
 #include "request-table.h"
 #include <wire/completion.h>
 
-/* Fills the status, data and pipes of *event; data is a view of what *m views. `pipes` has room for
- * RDPUSB_MAX_PIPES, and is where event->pipes will point. *m is put right where a client garbled
- * it; *is_garbled says so. False when the result is malformed. */
-bool urbdrc_outcome(const UrbdrcRequest *request, WireUrbCompletion *m, RdpusbPipe *pipes,
+/* Where the lists of an event point. */
+typedef struct {
+    RdpusbPipe pipes[RDPUSB_MAX_PIPES];
+    RdpusbIsochPacket packets[RDPUSB_MAX_ISOCH_PACKETS];
+} UrbdrcLists;
+
+/* Fills the status, data, pipes and packets of *event; data is a view of what *m views, the lists
+ * are in *lists. *m is put right where a client garbled it; *is_garbled says so. False when the
+ * result is malformed. */
+bool urbdrc_outcome(const UrbdrcRequest *request, WireUrbCompletion *m, UrbdrcLists *lists,
                     RdpusbDeviceEvent *event, bool *is_garbled);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "request-table.h"
 
-enum { GRACE_TIMER = 4 };
+enum { ISOCH_TIMER = 4, GRACE_TIMER };
 
 static const int64_t timer_durations[URBDRC_N_TIMERS] = {
     URBDRC_CONTROL_TIMEOUT,  URBDRC_SELECT_TIMEOUT, URBDRC_PIPE_TIMEOUT,
-    URBDRC_TRANSFER_TIMEOUT, URBDRC_GRACE,
+    URBDRC_TRANSFER_TIMEOUT, URBDRC_ISOCH_TIMEOUT,  URBDRC_GRACE,
 };
 
-static unsigned timer_of(UrbdrcRequestKind kind)
+static unsigned timer_of(const UrbdrcRequest *request)
 {
-    switch (kind) {
+    switch (request->kind) {
     case URBDRC_REQUEST_CONTROL: return 0;
     case URBDRC_REQUEST_SELECT_CONFIGURATION:
     case URBDRC_REQUEST_UNCONFIGURE:
     case URBDRC_REQUEST_SELECT_INTERFACE:
     case URBDRC_REQUEST_BARRIER: return 1; /* waits behind the slowest of them */
     case URBDRC_REQUEST_RESET_PIPE: return 2;
-    case URBDRC_REQUEST_TRANSFER: return 3;
+    case URBDRC_REQUEST_TRANSFER: return request->n_packets > 0 ? ISOCH_TIMER : 3;
     }
     g_assert_not_reached();
 }
@@ -126,7 +126,7 @@ void urbdrc_request_table_start(UrbdrcRequestTable *table, UrbdrcRequest *reques
 {
     request->phase = URBDRC_REQUEST_SENT;
     request->outgoing = NULL;
-    set_timer(table, request, timer_of(request->kind), now);
+    set_timer(table, request, timer_of(request), now);
 }
 
 void urbdrc_request_table_cancel(UrbdrcRequestTable *table, UrbdrcRequest *request, int64_t now)

@@ -18,8 +18,9 @@ typedef enum {
     URBDRC_REQUEST_UNCONFIGURE,
     URBDRC_REQUEST_SELECT_INTERFACE,
     URBDRC_REQUEST_RESET_PIPE,
-    URBDRC_REQUEST_TRANSFER, /* bulk and interrupt: the only one that FreeRDP does not execute in
-                                the order of arrival, and the only one that it can cancel */
+    URBDRC_REQUEST_TRANSFER, /* bulk, interrupt, isochronous: the only one that FreeRDP does not
+                                execute in the order of arrival, and the only one that it can
+                                cancel */
     URBDRC_REQUEST_BARRIER,  /* ours: nobody is told of it */
 } UrbdrcRequestKind;
 
@@ -38,6 +39,7 @@ typedef struct {
     bool is_in;
     uint32_t size;                 /* bytes wanted, or sent */
     uint32_t configuration_handle; /* of SELECT_INTERFACE */
+    unsigned n_packets;            /* isochronous; else 0 */
     bool is_cancelled;             /* the owner asked for it */
     bool is_expired;               /* the watchdog asked for it */
     UrbdrcOutgoing *outgoing;      /* while QUEUED */
@@ -58,9 +60,12 @@ typedef struct {
 #define URBDRC_SELECT_TIMEOUT   (15 * G_TIME_SPAN_SECOND)
 #define URBDRC_PIPE_TIMEOUT     (6 * G_TIME_SPAN_SECOND)
 #define URBDRC_TRANSFER_TIMEOUT (13 * G_TIME_SPAN_SECOND)
-#define URBDRC_GRACE            (2 * G_TIME_SPAN_SECOND)
+/* FreeRDP ends an isochronous transfer after two seconds, but says nothing when it failed as a
+ * whole. Guests wait five seconds for a change of the setting, which waits for this. */
+#define URBDRC_ISOCH_TIMEOUT (2500 * G_TIME_SPAN_MILLISECOND)
+#define URBDRC_GRACE         (2 * G_TIME_SPAN_SECOND)
 
-enum { URBDRC_N_TIMERS = 5 };
+enum { URBDRC_N_TIMERS = 6 };
 
 typedef struct {
     GHashTable *by_id;

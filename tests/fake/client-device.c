@@ -43,6 +43,32 @@ const FakeDeviceModel fake_device_loopback = {
     .loopback_in = 0x81,
 };
 
+static const uint8_t streams_device[] = {
+    18,   DESCRIPTOR_DEVICE,
+    0x00, 0x02,
+    0xFF, 0x00,
+    0x00, 64,
+    0x09, 0x12,
+    0x04, 0x00, /* 1209:0004 */
+    0x00, 0x01,
+    0,    0,
+    0,    1,
+};
+
+static const uint8_t streams_configuration[] = {
+    9, DESCRIPTOR_CONFIGURATION, 48,   0, 1,    1,    0,    0x80, 50, /* 48 bytes, value 1 */
+    9, DESCRIPTOR_INTERFACE,     0,    0, 1,    0xFF, 0x00, 0x00, 0,  /* alternate setting 0 */
+    7, DESCRIPTOR_ENDPOINT,      0x81, 2, 0x00, 0x02, 0,              /* bulk IN, 512 */
+    9, DESCRIPTOR_INTERFACE,     0,    1, 2,    0xFF, 0x00, 0x00, 0,  /* alternate setting 1 */
+    7, DESCRIPTOR_ENDPOINT,      0x83, 1, 192,  0,    4,              /* isochronous, each 1 ms */
+    7, DESCRIPTOR_ENDPOINT,      0x04, 1, 192,  0,    4,
+};
+
+const FakeDeviceModel fake_device_streams = {
+    .device = streams_device,
+    .configuration = streams_configuration,
+};
+
 static uint16_t get_u16(const uint8_t *at)
 {
     return (uint16_t) (at[0] | at[1] << 8);

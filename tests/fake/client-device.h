@@ -23,6 +23,11 @@ typedef struct {
  */
 extern const FakeDeviceModel fake_device_loopback;
 
+/* Vendor device 1209:0004, high speed, that never says anything by itself. Interface 0: alternate
+ * setting 0 has bulk IN 0x81 (512 bytes), alternate setting 1 isochronous IN 0x83 and OUT 0x04 of
+ * 192 bytes each millisecond. */
+extern const FakeDeviceModel fake_device_streams;
+
 typedef struct {
     uint8_t address;
     uint8_t type; /* 0 control, 1 isochronous, 2 bulk, 3 interrupt */

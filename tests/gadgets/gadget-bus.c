@@ -52,6 +52,20 @@ struct gadget *bus_gadget(unsigned port)
     return port < gadget_count ? gadgets[port] : NULL;
 }
 
+struct gadget *gadget_new(const struct gadget_ops *ops)
+{
+    struct gadget *gadget = calloc(1, sizeof *gadget);
+    if (!gadget)
+        return NULL;
+    gadget->ops = ops;
+    gadget->speed = ops->speed;
+    gadget->max_packet_size0 = ops->max_packet_size0;
+    gadget->bcd_usb = ops->bcd_usb;
+    memcpy(gadget->configurations, ops->configurations, sizeof gadget->configurations);
+    gadget->wake_at = GADGET_NO_TIMEOUT;
+    return gadget;
+}
+
 bool bus_add(struct gadget *gadget)
 {
     if (gadget_count == GADGET_MAX)
@@ -142,7 +156,7 @@ void bus_reset(struct gadget *gadget)
 /* --- Moving data ---------------------------------------------------------------------------------
  */
 
-static void clock_note(uint64_t due)
+void bus_wake_at(uint64_t due)
 {
     if (due < clock_due) {
         clock_due = due;
@@ -172,17 +186,21 @@ static void count(struct gadget_endpoint *endpoint, enum libusb_transfer_status 
 void bus_complete(struct transfer *transfer, enum libusb_transfer_status status)
 {
     struct libusb_context *context = transfer->handle->device->context;
+    if (transfer->public.type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        iso_settle(transfer->handle->device->gadget, transfer->endpoint, transfer);
     bool short_is_error = (transfer->public.flags & LIBUSB_TRANSFER_SHORT_NOT_OK) != 0;
     size_t wanted = (size_t) transfer->public.length;
     if (transfer->public.type == LIBUSB_TRANSFER_TYPE_CONTROL)
         wanted -= LIBUSB_CONTROL_SETUP_SIZE;
-    if (status == LIBUSB_TRANSFER_COMPLETED && short_is_error && transfer->moved != wanted)
+    if (transfer->public.type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS &&
+        status == LIBUSB_TRANSFER_COMPLETED && short_is_error && transfer->moved != wanted)
         status = LIBUSB_TRANSFER_ERROR;
     count(transfer->endpoint, status, transfer->moved);
     TAILQ_REMOVE(&transfer->endpoint->pending, transfer, link);
     transfer->state = TRANSFER_COMPLETED;
     transfer->public.status = status;
-    transfer->public.actual_length = (int) transfer->moved;
+    if (transfer->public.type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        transfer->public.actual_length = (int) transfer->moved;
     TAILQ_INSERT_TAIL(&context->completed, transfer, link);
     context->completed_count++;
     context_signal(context);
@@ -299,7 +317,7 @@ static bool delayed(struct gadget_endpoint *endpoint, struct transfer *transfer)
     uint64_t due = transfer->head_since + endpoint->delay;
     if (endpoint->delay == 0 || due <= gadget_now())
         return false;
-    clock_note(due);
+    bus_wake_at(due);
     return true;
 }
 
@@ -307,6 +325,8 @@ static bool delayed(struct gadget_endpoint *endpoint, struct transfer *transfer)
 static bool serve(struct gadget *gadget, struct gadget_endpoint *endpoint,
                   struct transfer *transfer)
 {
+    if (endpoint->type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        return iso_serve(gadget, endpoint, transfer);
     if (delayed(endpoint, transfer) || endpoint->held)
         return false;
     if (endpoint->fail_count != 0) {
@@ -326,6 +346,14 @@ static bool serve(struct gadget *gadget, struct gadget_endpoint *endpoint,
     return serve_out(gadget, endpoint, transfer);
 }
 
+static struct transfer *head(const struct gadget_endpoint *endpoint)
+{
+    struct transfer *transfer = TAILQ_FIRST(&endpoint->pending);
+    while (transfer && transfer->silent)
+        transfer = TAILQ_NEXT(transfer, link);
+    return transfer;
+}
+
 void bus_run(struct gadget *gadget)
 {
     /* A packet that one endpoint takes may let another one answer, so until nothing moves any more.
@@ -335,20 +363,26 @@ void bus_run(struct gadget *gadget)
         progress = false;
         for (unsigned i = 0; i < GADGET_ENDPOINTS; i++) {
             struct gadget_endpoint *endpoint = &gadget->endpoints[i];
-            struct transfer *transfer = TAILQ_FIRST(&endpoint->pending);
+            struct transfer *transfer = head(endpoint);
             if (transfer && serve(gadget, endpoint, transfer))
                 progress = true;
         }
     }
-    clock_note(gadget->wake_at);
+    bus_wake_at(gadget->wake_at);
 }
 
 void bus_queue(struct gadget *gadget, struct gadget_endpoint *endpoint, struct transfer *transfer)
 {
     transfer->endpoint = endpoint;
     transfer->state = TRANSFER_PENDING;
+    if (endpoint->silent_count > 0) {
+        endpoint->silent_count--;
+        transfer->silent = true;
+    }
+    if (transfer->public.type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        iso_queue(endpoint, transfer);
     TAILQ_INSERT_TAIL(&endpoint->pending, transfer, link);
-    clock_note(transfer->deadline);
+    bus_wake_at(transfer->deadline);
     bus_run(gadget);
 }
 
@@ -404,16 +438,6 @@ static void *clock_thread(void *unused)
 
 static bool started;
 
-static struct gadget *new_hub(void)
-{
-    struct gadget *hub = calloc(1, sizeof *hub);
-    if (hub) {
-        hub->ops = &hub_gadget;
-        hub->wake_at = GADGET_NO_TIMEOUT;
-    }
-    return hub;
-}
-
 /* The program's signals stay with its own threads. */
 bool bus_start_thread(void *(*function)(void *) )
 {
@@ -433,7 +457,7 @@ bool bus_start_thread(void *(*function)(void *) )
 static bool start(void)
 {
     const char *devices = getenv("RDPUSB_GADGETS"), *control = getenv("RDPUSB_GADGETS_CONTROL");
-    struct gadget *hub = new_hub();
+    struct gadget *hub = gadget_new(&hub_gadget);
     bus_condition_init(&clock_changed);
     if (!bus_start_thread(clock_thread) || !hub || !bus_add(hub))
         return false;

@@ -22,6 +22,8 @@ void bus_condition_init(pthread_cond_t *condition); /* on the monotonic clock */
 void bus_wait(pthread_cond_t *condition);           /* releases the lock meanwhile */
 
 struct gadget *bus_gadget(unsigned port);
+/* A gadget as the table of its kind says, or NULL; it is nobody's yet. */
+struct gadget *gadget_new(const struct gadget_ops *ops);
 /* Takes the gadget over. False when the bus is full. */
 bool bus_add(struct gadget *gadget);
 
@@ -38,6 +40,17 @@ void bus_queue(struct gadget *gadget, struct gadget_endpoint *endpoint, struct t
 void bus_complete(struct transfer *transfer, enum libusb_transfer_status status);
 void bus_complete_all(struct gadget_endpoint *endpoint, enum libusb_transfer_status status);
 unsigned bus_pending(const struct gadget_endpoint *endpoint);
+
+/* Has the clock thread serve the bus at this time. */
+void bus_wake_at(uint64_t due);
+
+/* gadget-iso.c */
+void iso_open(struct gadget *gadget, struct gadget_endpoint *endpoint, const uint8_t *descriptor);
+void iso_queue(struct gadget_endpoint *endpoint, struct transfer *transfer);
+/* Ends the transfer at the head when its time is over: whether it did. */
+bool iso_serve(struct gadget *gadget, struct gadget_endpoint *endpoint, struct transfer *transfer);
+/* Moves the packets whose time has passed, before a transfer is ended for another reason. */
+void iso_settle(struct gadget *gadget, struct gadget_endpoint *endpoint, struct transfer *transfer);
 
 /* gadget-requests.c: chapter 9 */
 const uint8_t *gadget_configuration(const struct gadget *gadget, unsigned index, size_t *length);

@@ -51,6 +51,8 @@ static const char *do_unplug(struct command *command)
 
 static const char *do_stall(struct command *command)
 {
+    if (command->endpoint->type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        return "isochronous endpoints know no halt";
     command->endpoint->halted = true;
     return NULL;
 }
@@ -124,7 +126,18 @@ static const char *do_refuse(struct command *command)
     return NULL;
 }
 
-static const char *do_fail(struct command *command)
+static const char *do_silent(struct command *command)
+{
+    unsigned long count = 1;
+    unsigned unused;
+    if (*command->argument && !read_numbers(command->argument, &count, &unused))
+        return "expected: silent N EP [COUNT]";
+    command->endpoint->silent_count = (unsigned) count;
+    return NULL;
+}
+
+/* Reads "STATUS [COUNT]". */
+static bool read_status(const char *text, enum libusb_transfer_status *status, unsigned *count)
 {
     static const struct {
         const char *name;
@@ -134,16 +147,34 @@ static const char *do_fail(struct command *command)
                  {"timeout", LIBUSB_TRANSFER_TIMED_OUT},
                  {"cancelled", LIBUSB_TRANSFER_CANCELLED}};
     char name[16];
-    unsigned count = 1;
-    if (sscanf(command->argument, "%15s %u", name, &count) < 1)
-        return "expected: fail N EP error|overflow|timeout|cancelled [COUNT]";
+    *count = 1;
+    if (sscanf(text, "%15s %u", name, count) < 1)
+        return false;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i].name, name) == 0) {
-            command->endpoint->fail_status = kinds[i].status;
-            command->endpoint->fail_count = count;
-            return NULL;
+            *status = kinds[i].status;
+            return true;
         }
-    return "expected: fail N EP error|overflow|timeout|cancelled [COUNT]";
+    return false;
+}
+
+static const char *do_fail(struct command *command)
+{
+    struct gadget_endpoint *endpoint = command->endpoint;
+    if (!read_status(command->argument, &endpoint->fail_status, &endpoint->fail_count))
+        return "expected: fail N EP error|overflow|timeout|cancelled [COUNT]";
+    return NULL;
+}
+
+static const char *do_fail_packet(struct command *command)
+{
+    struct gadget_endpoint *endpoint = command->endpoint;
+    if (endpoint->type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
+        return "only isochronous transfers have packets that fail alone";
+    if (!read_status(command->argument, &endpoint->packet_fail_status,
+                     &endpoint->packet_fail_count))
+        return "expected: fail-packet N EP error|overflow|timeout|cancelled [COUNT]";
+    return NULL;
 }
 
 static const char *do_stats(struct command *command)
@@ -155,7 +186,7 @@ static const char *do_stats(struct command *command)
     for (unsigned i = 0; i < GADGET_ENDPOINTS && at < ANSWER_MAX; i++) {
         const struct gadget_endpoint *e = &gadget->endpoints[i];
         unsigned a = e->address;
-        if (!e->present)
+        if (!e->present && e->transfers == 0)
             continue;
         at += (size_t) snprintf(
             command->answer + at, ANSWER_MAX - at,
@@ -164,6 +195,10 @@ static const char *do_stats(struct command *command)
             a, (unsigned long long) e->transfers, a, (unsigned long long) e->bytes, a,
             (unsigned long long) e->stalls, a, (unsigned long long) e->cancelled, a,
             (unsigned long long) e->timed_out, a, bus_pending(e), a, e->halted);
+        if (e->type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS && at < ANSWER_MAX)
+            at += (size_t) snprintf(
+                command->answer + at, ANSWER_MAX - at, " ep%02x.packets=%llu ep%02x.missed=%llu", a,
+                (unsigned long long) e->packets, a, (unsigned long long) e->missed);
     }
     if (gadget->ops->stats && at < ANSWER_MAX)
         gadget->ops->stats(gadget, command->answer + at, ANSWER_MAX - at);
@@ -175,10 +210,13 @@ static const struct {
     bool has_endpoint;
     command_function function;
 } commands[] = {
-    {"plug", false, do_plug},    {"unplug", false, do_unplug}, {"stats", false, do_stats},
-    {"stall", true, do_stall},   {"hold", true, do_hold},      {"release", true, do_release},
-    {"delay", true, do_delay},   {"short", true, do_short},    {"zlp", true, do_zlp},
-    {"refuse", true, do_refuse}, {"fail", true, do_fail},
+    {"plug", false, do_plug},    {"unplug", false, do_unplug},
+    {"stats", false, do_stats},  {"stall", true, do_stall},
+    {"hold", true, do_hold},     {"release", true, do_release},
+    {"delay", true, do_delay},   {"short", true, do_short},
+    {"zlp", true, do_zlp},       {"refuse", true, do_refuse},
+    {"fail", true, do_fail},     {"fail-packet", true, do_fail_packet},
+    {"silent", true, do_silent},
 };
 
 /* Cuts "EP" off the argument; hexadecimal, with or without 0x. */

@@ -14,7 +14,8 @@
 
 #define OPTIONS_MAX 16
 
-static const struct gadget_ops *const kinds[] = {&storage_gadget, &keyboard_gadget, &vendor_gadget};
+static const struct gadget_ops *const kinds[] = {&storage_gadget, &keyboard_gadget, &vendor_gadget,
+                                                 &isochronous_gadget};
 
 struct gadget_options {
     char *kind;
@@ -163,12 +164,12 @@ static void make_device_descriptor(struct gadget *gadget, uint16_t vendor_id, ui
     const uint8_t descriptor[LIBUSB_DT_DEVICE_SIZE] = {
         LIBUSB_DT_DEVICE_SIZE,
         LIBUSB_DT_DEVICE,
-        (uint8_t) ops->bcd_usb,
-        (uint8_t) (ops->bcd_usb >> 8),
+        (uint8_t) gadget->bcd_usb,
+        (uint8_t) (gadget->bcd_usb >> 8),
         ops->device_class,
         0,
         0,
-        ops->max_packet_size0,
+        gadget->max_packet_size0,
         (uint8_t) vendor_id,
         (uint8_t) (vendor_id >> 8),
         (uint8_t) product_id,
@@ -212,11 +213,13 @@ static bool set_up(struct gadget *gadget, struct gadget_options *options, bool *
         !gadget_options_number(options, "delay-ms", 60000, &delay) ||
         !gadget_options_number(options, "plugged", 1, &plug))
         return false;
-    make_device_descriptor(gadget, vendor_id, product_id);
     for (unsigned i = 1; i < GADGET_ENDPOINTS; i++)
         gadget->endpoints[i].delay = delay * GADGET_US_PER_MS;
     *plugged = plug;
-    return gadget->ops->create(gadget, options) && !options->failed && all_used(options);
+    if (!gadget->ops->create(gadget, options) || options->failed || !all_used(options))
+        return false;
+    make_device_descriptor(gadget, vendor_id, product_id);
+    return true;
 }
 
 static const struct gadget_ops *find_kind(const char *name)
@@ -235,12 +238,10 @@ static bool add_gadget(struct gadget_options *options)
         return false;
     }
     /* Gadgets live as long as the process. */
-    struct gadget *gadget = calloc(1, sizeof *gadget);
+    struct gadget *gadget = gadget_new(ops);
     bool plugged = false;
     if (!gadget)
         return false;
-    gadget->ops = ops;
-    gadget->wake_at = GADGET_NO_TIMEOUT;
     if (!set_up(gadget, options, &plugged)) {
         for (unsigned i = 0; i < GADGET_STRINGS; i++)
             free(gadget->strings[i]);

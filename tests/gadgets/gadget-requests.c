@@ -10,10 +10,10 @@
 
 const uint8_t *gadget_configuration(const struct gadget *gadget, unsigned index, size_t *length)
 {
-    if (index >= GADGET_MAX_CONFIGURATIONS || !gadget->ops->configurations[index].data)
+    if (index >= GADGET_MAX_CONFIGURATIONS || !gadget->configurations[index].data)
         return NULL;
-    *length = gadget->ops->configurations[index].length;
-    return gadget->ops->configurations[index].data;
+    *length = gadget->configurations[index].length;
+    return gadget->configurations[index].data;
 }
 
 static const uint8_t *active_configuration(const struct gadget *gadget, size_t *length)
@@ -48,6 +48,8 @@ static void add_endpoint(struct gadget *gadget, uint8_t interface, const uint8_t
     endpoint->type = descriptor[3] & LIBUSB_TRANSFER_TYPE_MASK;
     endpoint->interface = interface;
     endpoint->packet_size = (uint16_t) ((descriptor[4] | descriptor[5] << 8) & 0x7ff);
+    if (endpoint->type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS && endpoint->opened_at == 0)
+        iso_open(gadget, endpoint, descriptor);
 }
 
 static bool add_if_active(struct gadget *gadget, const uint8_t *descriptor, size_t rest,
@@ -67,6 +69,7 @@ static void close_endpoint(struct gadget_endpoint *endpoint)
 {
     bus_complete_all(endpoint, LIBUSB_TRANSFER_CANCELLED);
     endpoint->halted = false;
+    endpoint->opened_at = 0;
 }
 
 static void rebuild_endpoints(struct gadget *gadget)
@@ -75,7 +78,7 @@ static void rebuild_endpoints(struct gadget *gadget)
     for (unsigned i = 0; i < GADGET_ENDPOINTS; i++)
         gadget->endpoints[i].present = false;
     control->present = true;
-    control->packet_size = gadget->ops->max_packet_size0;
+    control->packet_size = gadget->max_packet_size0;
     visit_interfaces(gadget, add_if_active, NULL);
 }
 
@@ -167,7 +170,7 @@ static enum gadget_reply qualifier_descriptor(struct gadget *gadget, uint8_t *da
 {
     const uint8_t *device = gadget->device_descriptor;
     uint8_t descriptor[10] = {10, DT_DEVICE_QUALIFIER};
-    if (gadget->ops->speed != LIBUSB_SPEED_HIGH)
+    if (gadget->speed != LIBUSB_SPEED_HIGH)
         return GADGET_STALL;
     memcpy(descriptor + 2, device + 2, 6); /* bcdUSB, class, subclass, protocol, bMaxPacketSize0 */
     descriptor[8] = 1;

@@ -72,6 +72,12 @@ struct gadget_ops {
     /* Packets from the client: takes whole packets, at least one unless it answers NAK or STALL. */
     enum gadget_reply (*out)(struct gadget *gadget, uint8_t endpoint, const uint8_t *data,
                              size_t length, size_t *taken);
+    /* The packet of one service interval, counted since the setting was chosen: at most `room`
+     * bytes of it are written; its whole length is returned. */
+    size_t (*iso_in)(struct gadget *gadget, uint8_t endpoint, uint64_t interval, uint8_t *data,
+                     size_t room);
+    void (*iso_out)(struct gadget *gadget, uint8_t endpoint, uint64_t interval, const uint8_t *data,
+                    size_t length);
     /* An interface got another (or the same) alternate setting. May be NULL. */
     void (*alternate_set)(struct gadget *gadget, uint8_t interface);
     /* A line of the control socket that the bus does not know. NULL answer: done; otherwise the
@@ -87,6 +93,14 @@ struct gadget_endpoint {
     uint16_t packet_size;
     bool halted;
 
+    /* Isochronous (gadget-iso.c) */
+    uint16_t interval_bytes;  /* at most in one service interval: packet_size, up to three times */
+    uint64_t interval;        /* microseconds */
+    uint64_t opened_at;       /* when interval 0 began; 0: the setting is not active */
+    uint64_t next_interval;   /* where the next transfer starts, unless it comes too late */
+    bool streaming;           /* something was queued since, so intervals can be missed */
+    uint64_t packets, missed; /* intervals with a transfer, and without one between two of them */
+
     /* Faults, set by the control socket or a vendor request. */
     bool held;
     uint64_t delay; /* microseconds before each transfer is served */
@@ -94,7 +108,9 @@ struct gadget_endpoint {
     enum libusb_transfer_status fail_status;
     unsigned short_count;
     size_t short_length;
-    unsigned refuse_count;
+    unsigned refuse_count, silent_count;
+    unsigned packet_fail_count;
+    enum libusb_transfer_status packet_fail_status;
 
     struct transfer_list pending; /* in the order of submission */
     uint64_t transfers, bytes, stalls, cancelled, timed_out;
@@ -106,6 +122,12 @@ struct gadget {
         port; /* on the root hub; the number that the control socket uses; 0 is the hub itself */
     bool plugged;
     uint8_t address;
+    /* As the kind's table has them, unless its create() chose others. */
+    enum libusb_speed speed;
+    uint8_t max_packet_size0;
+    uint16_t bcd_usb;
+    struct gadget_blob configurations[GADGET_MAX_CONFIGURATIONS];
+
     uint8_t device_descriptor[LIBUSB_DT_DEVICE_SIZE];
     char *strings[GADGET_STRINGS];
 
@@ -120,7 +142,8 @@ struct gadget {
     void *state;
 };
 
-extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget;
+extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget,
+    isochronous_gadget;
 
 /* Options of one gadget ("key=value,…"). A key that nobody asks for is an error. */
 const char *gadget_options_string(struct gadget_options *options, const char *key,

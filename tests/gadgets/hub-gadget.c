@@ -36,9 +36,9 @@ static uint16_t port_status(unsigned port)
     if (!gadget || !gadget->plugged)
         return PORT_POWER;
     uint16_t status = PORT_POWER | PORT_ENABLE | PORT_CONNECTION;
-    if (gadget->ops->speed == LIBUSB_SPEED_LOW)
+    if (gadget->speed == LIBUSB_SPEED_LOW)
         status |= PORT_LOW_SPEED;
-    else if (gadget->ops->speed == LIBUSB_SPEED_HIGH)
+    else if (gadget->speed == LIBUSB_SPEED_HIGH)
         status |= PORT_HIGH_SPEED;
     return status;
 }

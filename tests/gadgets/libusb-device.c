@@ -151,7 +151,7 @@ libusb_device *LIBUSB_CALL libusb_get_parent(libusb_device *device)
 
 int LIBUSB_CALL libusb_get_device_speed(libusb_device *device)
 {
-    return device->gadget->ops->speed;
+    return device->gadget->speed;
 }
 
 /* --- Handles -------------------------------------------------------------------------------------

@@ -83,6 +83,9 @@ struct transfer {
     size_t moved;        /* bytes; without the setup packet */
     bool zero_packet_due;
     uint32_t stream_id;
+    bool silent;             /* by the command of that name: waits to be cancelled */
+    uint64_t first_interval; /* isochronous: of the first packet */
+    int packets_moved;
     struct libusb_transfer public; /* last: ends in the array of packets */
 };
 

@@ -97,6 +97,22 @@ static int check_endpoint(struct libusb_device_handle *handle,
     return LIBUSB_SUCCESS;
 }
 
+/* The library checks the sum, usbfs each packet. */
+static int check_iso(const struct libusb_transfer *public, const struct gadget_endpoint *endpoint)
+{
+    uint64_t total = 0;
+    bool fits = true;
+    for (int i = 0; i < public->num_iso_packets; i++) {
+        total += public->iso_packet_desc[i].length;
+        fits = fits && public->iso_packet_desc[i].length <= endpoint->interval_bytes;
+    }
+    if (public->num_iso_packets < 1 || total > (uint64_t) public->length)
+        return LIBUSB_ERROR_INVALID_PARAM;
+    if (endpoint->type != LIBUSB_TRANSFER_TYPE_ISOCHRONOUS || !fits)
+        return LIBUSB_ERROR_IO;
+    return check_endpoint(public->dev_handle, endpoint);
+}
+
 static int check(const struct transfer *transfer, struct gadget_endpoint *endpoint)
 {
     const struct libusb_transfer *public = &transfer->public;
@@ -110,10 +126,11 @@ static int check(const struct transfer *transfer, struct gadget_endpoint *endpoi
     case LIBUSB_TRANSFER_TYPE_CONTROL: return check_control(public);
     case LIBUSB_TRANSFER_TYPE_BULK:
     case LIBUSB_TRANSFER_TYPE_INTERRUPT:
-        if ((public->endpoint & LIBUSB_ENDPOINT_ADDRESS_MASK) == 0)
+        if ((public->endpoint & LIBUSB_ENDPOINT_ADDRESS_MASK) == 0 ||
+            endpoint->type == LIBUSB_TRANSFER_TYPE_ISOCHRONOUS)
             return LIBUSB_ERROR_IO;
         return check_endpoint(public->dev_handle, endpoint);
-    case LIBUSB_TRANSFER_TYPE_ISOCHRONOUS:
+    case LIBUSB_TRANSFER_TYPE_ISOCHRONOUS: return check_iso(public, endpoint);
     case LIBUSB_TRANSFER_TYPE_BULK_STREAM: return LIBUSB_ERROR_NOT_SUPPORTED;
     default: return LIBUSB_ERROR_INVALID_PARAM;
     }
@@ -133,6 +150,7 @@ static int submit_locked(struct transfer *transfer)
     }
     transfer->handle = public->dev_handle;
     transfer->cancelled = false;
+    transfer->silent = false;
     transfer->moved = 0;
     transfer->head_since = 0;
     transfer->deadline =

@@ -98,13 +98,16 @@ class Client:
         return [self]
 
     def close(self):
-        """Ends it, with force if need be; returns its status."""
+        """Ends it, with force if need be."""
+        if not self._command:
+            return
+        command, self._command = self._command, None
         self._machine.run('kill $(cat /run/client.pid)')
         try:
-            return self._command.wait(5)[0]
+            command.wait(5)
         except Failure:
             self._machine.run('kill -KILL $(cat /run/client.pid)')
-            return self._command.wait(5)[0]
+            command.wait(5)
 
 
 class Gadget:

@@ -36,7 +36,7 @@ def parse():
     parser.add_argument('--device', action='append', default=[], metavar='NAME',
                         help='only rows whose device or means has this in its name; may be repeated')
     parser.add_argument('--client', action='append', choices=CLIENTS, help='only this client; may be repeated')
-    parser.add_argument('--write', type=pathlib.Path, metavar='FILE', help='put the table into this document')
+    parser.add_argument('--write', type=pathlib.Path, metavar='FILE', help='put the results into this document')
     parser.add_argument('--tap', action='store_true', help='print TAP instead of the table')
     return parser.parse_args()
 
@@ -75,15 +75,20 @@ def versions():
 
 
 def write(path, results):
-    """Replaces the block between the document's two marks."""
-    block = '\n'.join(['```', f'$ RDPUSB_BUILD=build tests/vm/devices.py {" ".join(sys.argv[1:])}', line(COLUMNS),
-                       *(line(cells(result)) for result in results), '```', '', *versions()])
-    text = path.read_text()
+    """Puts the results into the block between the document's two marks. Rows that were not run keep their last one."""
     begin, end = '<!-- table -->\n', '<!-- end of table -->\n'
+    text = path.read_text()
     if begin not in text or end not in text:
         raise SystemExit(f'{path} has no lines {begin.strip()} and {end.strip()} to write between')
     head, rest = text.split(begin, 1)
-    path.write_text(head + begin + block + '\n' + end + rest.split(end, 1)[1])
+    old, tail = rest.split(end, 1)
+    known = sum(WIDTHS[:3]) + 2  # what a row is called, in its line
+    lines = {text[:known]: text for text in old.splitlines()}
+    lines.update({(text := line(cells(result)))[:known]: text for result in results})
+    rows = [lines.get(line((row.name, row.by, program)).ljust(known)) for program in CLIENTS for row in ROWS]
+    block = ['```', '$ RDPUSB_BUILD=build tests/vm/devices.py --all --write docs/devices.md', line(COLUMNS),
+             *filter(None, rows), '```', '', *versions()]
+    path.write_text(head + begin + '\n'.join(block) + '\n' + end + tail)
 
 
 def main():
@@ -102,8 +107,8 @@ def main():
                   f'({result.row.by}) # {result.seconds:.1f} s', flush=True)
         else:
             print(line(cells(result)), flush=True)
-    if options.write:
-        write(options.write, results)
+        if options.write:
+            write(options.write, [result])
     sys.exit(1 if any(result.problems for result in results) or not results else 0)
 
 

@@ -128,10 +128,17 @@ def _open_events(setup, interface):
     """Starts to read the input events of an interface; returns the event file and the command."""
     pattern = f'/sys/bus/usb/devices/*:1.{interface}/*/input/input*/event*'
     name = setup.guest.check(f'until ls -d {pattern}; do sleep 0.1; done 2>/dev/null').strip().rpartition('/')[2]
-    # The kernel keeps few events for a reader that is late: this one is never.
-    command = setup.guest.begin(f'exec 3</dev/input/{name}; echo; /bin/chrt -f 50 cat <&3 | cat', 120)
+    # The kernel keeps few events for a reader that is late. This one never is, and never waits for us.
+    command = setup.guest.begin(f'exec 3</dev/input/{name}; >/tmp/{name}; /bin/chrt -f 50 cat <&3 >/tmp/{name} & '
+                                f'echo; exec tail -c +1 -f /tmp/{name}', 300)
     command.read(1, 10)
     return f'/dev/input/{name}', command
+
+
+def _close_events(setup, *commands):
+    setup.guest.check('kill $(pidof cat tail); rm /tmp/event*')
+    for command in commands:
+        command.wait()
 
 
 def _expect_changes(command, expected, what):
@@ -172,9 +179,8 @@ def keyboard_and_mouse(setup):
     while lights.read(1, 20) != b'\2':  # caps lock; the reports before are the guest's own
         pass
     setup.machine.check('kill $(pidof cat)')
-    setup.guest.check('kill $(pidof cat)')
-    for command in lights, typed, pointed:
-        command.wait()
+    lights.wait()
+    _close_events(setup, typed, pointed)
 
 
 @row('composite disk, serial, keyboard', by='three functions', modules='cdc_acm', device=Gadget(
@@ -194,8 +200,7 @@ def composite(setup):
     _expect_changes(typed, pressed, 'keyboard')
     equal(writing.wait()[0], 0, 'status of the writer')
     equal(reading.wait()[1], setup.machine.check('sha256sum </run/disk', 60), 'checksum of the disk')
-    setup.guest.check('kill $(pidof cat)')
-    typed.wait()
+    _close_events(setup, typed)
 
 
 @row('serial port ACM, 1 MiB each way', by='f_acm', modules='cdc_acm', fast=True,
@@ -327,7 +332,7 @@ def _gadget_zero(setup, limit):
     name = setup.wait(rf'usb (\S+): New USB device found, idVendor=1209, idProduct={usb_id[-4:]}')[1]
     # 0, 1, and around each end of a packet three sizes, but the one past the limit.
     sizes = f'{1 + 3 * limit // 512} sizes\n'
-    equal(setup.guest.check(f'gadget-zero {usb_id} source-sink {limit}', 60), sizes, 'bulk, source and sink')
+    equal(setup.guest.check(f'gadget-zero {usb_id} source-sink {limit}', 120), sizes, 'bulk, source and sink')
     equal(setup.guest.check(f'gadget-zero {usb_id} control', 30), '12 sizes\n', 'control')
     setup.guest.check(f'echo 2 >/sys/bus/usb/devices/{name}/bConfigurationValue')
-    equal(setup.guest.check(f'gadget-zero {usb_id} loopback {limit}', 60), sizes, 'bulk, loopback')
+    equal(setup.guest.check(f'gadget-zero {usb_id} loopback {limit}', 120), sizes, 'bulk, loopback')

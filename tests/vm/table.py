@@ -37,11 +37,13 @@ ROWS = []
 
 
 class Row:
-    """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove().
+    """name, by: as in the table. device: see clientvm.py; it has id, modules, create(), plug(), unplug() and remove(), and
+    connect() if it is in the client itself, which is then beside the machine and not in it.
     modules: the guest's drivers, spare ones that are loaded for this row. fast: it belongs to the fast half.
-    seconds: its limit of time, to which the start of the machines does not count. machine_arguments: what QEMU needs from its start to emulate the device."""
+    seconds: a last limit of time, without the start of the machines; what a row waits for has limits of its own.
+    machine_arguments: what QEMU needs from its start to emulate the device."""
 
-    def __init__(self, function, name, by, device, modules='', fast=False, seconds=180, machine_arguments=()):
+    def __init__(self, function, name, by, device, modules='', fast=False, seconds=600, machine_arguments=()):
         self.run = function
         self.name = name
         self.by = by
@@ -105,7 +107,9 @@ class Setup:
         self.device = row.device
         self.folder = folder
         self._log_mark = pair.daemon.errors.mark()
-        self.client = pair.machine.connect(program, pair.daemon.port, row.device.id)
+        connect = getattr(row.device, 'connect', None)
+        self.client = (connect(folder, program, pair.daemon.port) if connect else
+                       pair.machine.connect(program, pair.daemon.port, row.device.id))
         self._mark = 0
 
     def plug(self):
@@ -149,7 +153,7 @@ def _run_row(test, pair, row, program):
     pair.guest.load(*row.modules.split())
     row.device.create(pair.machine)
     setup = Setup(pair, row, program, test.folder)
-    test.keep(_Shared(setup.client))
+    test.keep(setup.client)
     row.run(setup)
     mark = pair.guest.console.mark()
     plugged = pair.guest.usb()
@@ -171,17 +175,20 @@ class Result:
 def run_rows(rows, programs):
     """Runs the rows with each client; yields a Result after each."""
     pair = None
-    for program in programs:
-        for row in rows:
-            problems = []
-            if not pair:
-                pair = Pair()
-                problems = run(_start_pair, (pair,), START_SECONDS)
-            start = time.monotonic()
-            problems = problems or run(_run_row, (pair, row, program), row.seconds)
-            if problems:
-                problems += pair.close()
-                pair = None
-            yield Result(row, program, problems, time.monotonic() - start)
-    if pair and (problems := pair.close()):
+    try:
+        for program in programs:
+            for row in rows:
+                problems = []
+                if not pair:
+                    pair = Pair()
+                    problems = run(_start_pair, (pair,), START_SECONDS)
+                start = time.monotonic()
+                problems = problems or run(_run_row, (pair, row, program), row.seconds)
+                if problems:
+                    problems += pair.close()
+                    pair = None
+                yield Result(row, program, problems, time.monotonic() - start)
+    finally:
+        problems = pair.close() if pair else []
+    if problems:
         raise Failure('; '.join(problems))

@@ -15,10 +15,15 @@ typedef enum {
     ANSWER_CONFIGURATION_STATUS,
     ANSWER_ALT_SETTING_STATUS,
     ANSWER_INTERRUPT_RECEIVING_STATUS,
+    ANSWER_BULK_RECEIVING_STATUS,
+    ANSWER_ISO_STREAM_STATUS,
     ANSWER_CONTROL,
     ANSWER_BULK,
     ANSWER_INTERRUPT_OUT,
-    ANSWER_INTERRUPT_IN, /* of a stream: nobody waits for this one */
+    /* of streams: nobody waits for these */
+    ANSWER_INTERRUPT_IN,
+    ANSWER_BUFFERED_BULK,
+    ANSWER_ISO_IN,
 } AnswerType;
 
 /* The statuses of usbredir. */
@@ -41,6 +46,7 @@ typedef struct {
     uint8_t interface;
     uint8_t alternate;
     uint32_t stream_id;
+    size_t backlog;      /* of a stream: to be dropped when so many bytes of streams wait */
     RdpusbSetup setup;   /* ANSWER_CONTROL */
     uint32_t length;     /* bytes done */
     const uint8_t *data; /* IN payload of `length` bytes, valid until the next call of the device */

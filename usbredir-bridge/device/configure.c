@@ -18,9 +18,12 @@ static uint8_t guest_interval(const EndpointDescriptor *descriptor)
                                                   : descriptor->interval;
 }
 
+/* Of one service interval: several packets of a fast endpoint. */
 static uint16_t packet_size(const Device *device, const EndpointDescriptor *descriptor)
 {
     uint16_t size = descriptor->max_packet_size & 0x7ff;
+    if (device->info.speed == RDPUSB_SPEED_SUPER && descriptor->bytes_per_interval > 0)
+        return descriptor->bytes_per_interval;
     if (descriptor->type == ENDPOINT_ISOCHRONOUS && device->info.speed == RDPUSB_SPEED_HIGH)
         size *= 1 + (descriptor->max_packet_size >> 11 & 3);
     return size;
@@ -28,7 +31,7 @@ static uint16_t packet_size(const Device *device, const EndpointDescriptor *desc
 
 static void clear_endpoint(Device *device, Endpoint *endpoint)
 {
-    endpoint->stream.running = false;
+    stream_forget(endpoint);
     endpoint_cancel(device, endpoint, true);
     endpoint->type = ENDPOINT_NONE;
     endpoint->interval = endpoint->interface = 0;

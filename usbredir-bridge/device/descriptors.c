@@ -77,6 +77,19 @@ static bool parse_endpoint(Configuration *configuration, unsigned index, const u
     return true;
 }
 
+/* Follows its endpoint. What is wrong with it is of no consequence: the size of a packet is then
+ * that of the endpoint. */
+static void parse_companion(Configuration *configuration, unsigned n_endpoints, const uint8_t *d)
+{
+    if (configuration->settings->len == 0 || n_endpoints == 0 || d[0] < 6)
+        return;
+    InterfaceSetting *setting =
+        &g_array_index(configuration->settings, InterfaceSetting, configuration->settings->len - 1);
+    EndpointDescriptor *endpoint = &setting->endpoints[n_endpoints - 1];
+    if (endpoint->type == ENDPOINT_ISOCHRONOUS || endpoint->type == ENDPOINT_INTERRUPT)
+        endpoint->bytes_per_interval = descriptor_u16(d + 4);
+}
+
 static bool check_complete(const Configuration *configuration, GError **error)
 {
     for (unsigned i = 0; i < configuration->n_interfaces; i++)
@@ -116,6 +129,8 @@ static bool parse_body(Configuration *configuration, const uint8_t *data, size_t
         } else if (d[1] == USB_DESCRIPTOR_ENDPOINT) {
             if (!parse_endpoint(configuration, n_endpoints++, d, error))
                 return false;
+        } else if (d[1] == USB_DESCRIPTOR_COMPANION) {
+            parse_companion(configuration, n_endpoints, d);
         }
     }
     return end_of_setting(configuration, n_endpoints, error) &&

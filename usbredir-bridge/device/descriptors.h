@@ -14,6 +14,7 @@
 #define USB_DESCRIPTOR_INTERFACE     0x04
 #define USB_DESCRIPTOR_ENDPOINT      0x05
 #define USB_DESCRIPTOR_QUALIFIER     0x06
+#define USB_DESCRIPTOR_COMPANION     0x30 /* USB 3.2 9.6.7 */
 
 #define USB_DEVICE_DESCRIPTOR_SIZE        18
 #define USB_CONFIGURATION_DESCRIPTOR_SIZE 9
@@ -34,7 +35,8 @@ typedef struct {
     uint8_t address;
     uint8_t type; /* EndpointType */
     uint8_t interval;
-    uint16_t max_packet_size; /* wMaxPacketSize with the multiplier bits */
+    uint16_t max_packet_size;    /* wMaxPacketSize with the multiplier bits */
+    uint16_t bytes_per_interval; /* SuperSpeed, interrupt and isochronous; else 0 */
 } EndpointDescriptor;
 
 typedef struct {

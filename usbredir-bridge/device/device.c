@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "device.h"
 #include "configure.h"
+#include "isoch.h"
 #include "job.h"
 #include "oneshot.h"
 #include "reader.h"
@@ -236,9 +237,8 @@ int64_t device_deadline(const Device *device)
 {
     int64_t deadline = RDPUSB_NO_DEADLINE;
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
-        const Stream *stream = &device->endpoints[slot].stream;
-        if (stream->running && stream->retry_at > device->now)
-            deadline = MIN(deadline, stream->retry_at);
+        int64_t of_stream = stream_deadline(device, &device->endpoints[slot]);
+        deadline = MIN(deadline, of_stream);
     }
     return deadline;
 }
@@ -246,6 +246,9 @@ int64_t device_deadline(const Device *device)
 void device_tick(Device *device, int64_t now)
 {
     device->now = now;
+    for (unsigned slot = 0; slot < ENDPOINT_SLOTS && device->state != DEVICE_GONE; slot++)
+        if (device->endpoints[slot].stream.running)
+            stream_tick(device, &device->endpoints[slot]);
     go_on(device);
 }
 
@@ -264,7 +267,7 @@ void device_bulk(Device *device, uint64_t id, uint8_t address, uint32_t stream_i
 {
     device->now = now;
     Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_BULK);
-    if (!endpoint || length > device->limits.max_bytes_in_flight ||
+    if (!endpoint || endpoint->stream.running || length > device->limits.max_bytes_in_flight ||
         (!(address & 0x80) && length != (data ? g_bytes_get_size(data) : 0))) {
         Answer *answer = device_answer(device, ANSWER_BULK, id, DEVICE_INVAL);
         answer->endpoint = address;
@@ -294,28 +297,89 @@ void device_interrupt_out(Device *device, uint64_t id, uint8_t address, GBytes *
     oneshot_submit(device, transfer);
 }
 
-static void receiving_status(Device *device, uint8_t address, DeviceStatus status)
+/* ---- Streams ---- */
+
+static void stream_status(Device *device, AnswerType type, uint8_t address, uint32_t stream_id,
+                          bool success)
 {
-    Answer *answer = device_answer(device, ANSWER_INTERRUPT_RECEIVING_STATUS, 0, status);
+    Answer *answer = device_answer(device, type, 0, success ? DEVICE_SUCCESS : DEVICE_INVAL);
     answer->endpoint = address;
+    answer->stream_id = stream_id;
+}
+
+/* What does not run is stopped with success, as usbredirhost says. */
+static void stop_stream(Device *device, uint8_t address, EndpointType type)
+{
+    Endpoint *endpoint = usable_endpoint(device, address, type);
+    if (endpoint)
+        stream_stop(device, endpoint);
 }
 
 void device_start_interrupt_receiving(Device *device, uint8_t address, int64_t now)
 {
     device->now = now;
     Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_INTERRUPT);
-    bool started = endpoint && stream_start(device, endpoint);
-    receiving_status(device, address, started ? DEVICE_SUCCESS : DEVICE_INVAL);
+    bool started = endpoint && stream_start_interrupt(device, endpoint);
+    stream_status(device, ANSWER_INTERRUPT_RECEIVING_STATUS, address, 0, started);
 }
 
 void device_stop_interrupt_receiving(Device *device, uint8_t address, int64_t now)
 {
     device->now = now;
-    Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_INTERRUPT);
-    if (endpoint)
-        stream_stop(device, endpoint);
-    receiving_status(device, address, DEVICE_SUCCESS);
+    stop_stream(device, address, ENDPOINT_INTERRUPT);
+    stream_status(device, ANSWER_INTERRUPT_RECEIVING_STATUS, address, 0, true);
 }
+
+void device_start_bulk_receiving(Device *device, uint8_t address, uint32_t stream_id,
+                                 uint32_t bytes_per_transfer, uint8_t no_transfers, int64_t now)
+{
+    device->now = now;
+    Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_BULK);
+    bool started = endpoint &&
+                   stream_start_bulk(device, endpoint, stream_id, bytes_per_transfer, no_transfers);
+    stream_status(device, ANSWER_BULK_RECEIVING_STATUS, address, stream_id, started);
+}
+
+void device_stop_bulk_receiving(Device *device, uint8_t address, uint32_t stream_id, int64_t now)
+{
+    device->now = now;
+    stop_stream(device, address, ENDPOINT_BULK);
+    stream_status(device, ANSWER_BULK_RECEIVING_STATUS, address, stream_id, true);
+}
+
+void device_start_iso_stream(Device *device, uint8_t address, uint8_t pkts_per_urb, uint8_t no_urbs,
+                             int64_t now)
+{
+    device->now = now;
+    Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_ISOCHRONOUS);
+    bool started = endpoint && stream_start_isoch(device, endpoint, pkts_per_urb, no_urbs);
+    stream_status(device, ANSWER_ISO_STREAM_STATUS, address, 0, started);
+}
+
+void device_stop_iso_stream(Device *device, uint8_t address, int64_t now)
+{
+    device->now = now;
+    stop_stream(device, address, ENDPOINT_ISOCHRONOUS);
+    stream_status(device, ANSWER_ISO_STREAM_STATUS, address, 0, true);
+}
+
+/* What comes after a stop crossed it, and is dropped. */
+void device_iso_packet(Device *device, uint8_t address, GBytes *data, int64_t now)
+{
+    device->now = now;
+    GBytes *packet = data ? data : g_bytes_new(NULL, 0);
+    Endpoint *endpoint = usable_endpoint(device, address, ENDPOINT_ISOCHRONOUS);
+    bool fits =
+        endpoint && !(address & 0x80) && g_bytes_get_size(packet) <= endpoint->max_packet_size;
+    if (!fits)
+        stream_status(device, ANSWER_ISO_STREAM_STATUS, address, 0, false);
+    if (fits && endpoint->stream.running)
+        isoch_put(device, endpoint, packet);
+    else
+        g_bytes_unref(packet);
+}
+
+/* ---- Cancelling ---- */
 
 /* Answered at once: QEMU may give the id to another request the next moment. An id that is not
  * there was answered already, and the two crossed. */
@@ -347,6 +411,6 @@ void device_reset(Device *device, int64_t now)
     device->used_since_reset = false;
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++)
         if (device->endpoints[slot].stream.running)
-            receiving_status(device, device->endpoints[slot].address, DEVICE_STALL);
+            stream_tell(device, &device->endpoints[slot], DEVICE_STALL);
     abandon(device, true);
 }

@@ -7,8 +7,9 @@
  *
  * Two kinds of work go on side by side:
  *   jobs       (job.h) control requests and all that changes the device as a whole: one at a time
- *   transfers  (transfer.h, oneshot.h, stream.h) bulk and interrupt, several per endpoint, answered
- *              in the order in which the guest asked
+ *   transfers  (transfer.h, oneshot.h) bulk and interrupt, several per endpoint, answered in the
+ *              order in which the guest asked; and those of streams (stream.h, isoch.h), which the
+ *              guest starts once
  * A job can name endpoints that have to be idle at the client before it starts and stay so until
  * it is done; what the guest asks of them meanwhile waits.
  *
@@ -18,6 +19,7 @@
 
 #include "answer.h"
 #include "descriptors.h"
+#include "pace.h"
 
 typedef struct Device Device;
 typedef struct Job Job;
@@ -34,13 +36,37 @@ typedef enum {
 #define ENDPOINT_SLOT(address) (((address) &0x0f) | ((address) &0x80) >> 3)
 #define ALL_ENDPOINTS          0xfffefffeu
 
+typedef enum {
+    STREAM_INTERRUPT,
+    STREAM_BULK, /* "bulk receiving" */
+    STREAM_ISOCH_IN,
+    STREAM_ISOCH_OUT,
+} StreamKind;
+
+/* What isochronous streams have on top, see isoch.c. */
 typedef struct {
-    unsigned wanted;    /* transfers to keep at the client */
+    unsigned packets; /* in one request */
+    unsigned asked;   /* packets in all requests together, as the guest wishes */
+    Pace pace;        /* of what comes, or is acknowledged */
+    /* OUT only */
+    GQueue waiting;       /* of GBytes: packets that are not sent */
+    unsigned at_client;   /* packets */
+    bool flowing;         /* enough was there to begin */
+    int64_t acknowledged; /* the shortest time from sending to acknowledgement */
+} Isoch;
+
+typedef struct {
+    StreamKind kind;
+    unsigned wanted;    /* IN: transfers to keep at the client */
+    uint32_t size;      /* bytes of one: a transfer, or an isochronous packet */
+    uint32_t stream_id; /* of bulk receiving, repeated in each packet */
+    size_t backlog;     /* bytes unsent to the guest beyond which packets are dropped */
     uint64_t packet_id; /* running number of the next packet */
     unsigned errors;    /* in a row */
     int64_t retry_at;   /* when to go on after an error; 0: now */
     bool running;       /* the guest wants it */
     bool resetting;     /* a stall is being cleared */
+    Isoch isoch;
 } Stream;
 
 typedef struct {
@@ -145,6 +171,14 @@ void device_set_alt_setting(Device *device, uint64_t id, uint8_t interface, uint
 void device_get_alt_setting(Device *device, uint64_t id, uint8_t interface, int64_t now);
 void device_start_interrupt_receiving(Device *device, uint8_t endpoint, int64_t now);
 void device_stop_interrupt_receiving(Device *device, uint8_t endpoint, int64_t now);
+void device_start_bulk_receiving(Device *device, uint8_t endpoint, uint32_t stream_id,
+                                 uint32_t bytes_per_transfer, uint8_t no_transfers, int64_t now);
+void device_stop_bulk_receiving(Device *device, uint8_t endpoint, uint32_t stream_id, int64_t now);
+void device_start_iso_stream(Device *device, uint8_t endpoint, uint8_t pkts_per_urb,
+                             uint8_t no_urbs, int64_t now);
+void device_stop_iso_stream(Device *device, uint8_t endpoint, int64_t now);
+/* OUT. Takes over `data`, NULL for an empty packet. */
+void device_iso_packet(Device *device, uint8_t endpoint, GBytes *data, int64_t now);
 void device_cancel(Device *device, uint64_t id, int64_t now);
 void device_reset(Device *device, int64_t now);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "oneshot.h"
 #include "job.h"
+#include "stream.h"
 
 #include <string.h>
 
@@ -8,41 +9,71 @@
  * share 16 MiB of usbfs memory among all devices, and FreeRDP never completes what exceeds it. */
 #define WINDOW_BYTES (4 * 1024 * 1024)
 
-bool endpoint_is_held(const Device *device, const Endpoint *endpoint)
+bool endpoint_is_in_job(const Device *device, const Endpoint *endpoint)
 {
-    return endpoint->recalling || endpoint->zombies > 0 ||
-           (jobs_held(device) & 1u << (endpoint - device->endpoints)) != 0;
+    return (jobs_held(device) & 1u << (endpoint - device->endpoints)) != 0;
+}
+
+static bool is_held(const Device *device, const Endpoint *endpoint)
+{
+    return endpoint->recalling || endpoint->zombies > 0 || endpoint_is_in_job(device, endpoint);
+}
+
+/* Isochronous transfers have a bound of their own, and cannot wait for those of others. */
+static bool has_room(const Device *device, const Transfer *transfer, uint32_t size)
+{
+    bool fits = transfer->n_packets > 0 || device->bytes_at_client == 0 ||
+                device->bytes_at_client + size <= WINDOW_BYTES;
+    return fits && rdpusb_device_channel_can_submit(device->channel, size);
+}
+
+static void count_bytes(Device *device, const Transfer *transfer, int64_t by)
+{
+    if (transfer->n_packets == 0)
+        device->bytes_at_client += by;
+}
+
+static uint32_t send_in(Device *device, Transfer *transfer, uint32_t size)
+{
+    uint32_t handle = transfer->endpoint->pipe_handle;
+    unsigned n = transfer->n_packets;
+    return n > 0 ? rdpusb_device_channel_isoch_in(device->channel, handle, size / n, n, transfer)
+                 : rdpusb_device_channel_transfer_in(device->channel, handle, size, transfer);
+}
+
+static uint32_t send_out(Device *device, Transfer *transfer, uint32_t size)
+{
+    uint32_t handle = transfer->endpoint->pipe_handle;
+    unsigned n = transfer->n_packets;
+    const uint8_t *data = size > 0 ? g_bytes_get_data(transfer->out, NULL) : NULL;
+    if (data)
+        data += transfer->done;
+    return n > 0
+               ? rdpusb_device_channel_isoch_out(device->channel, handle, data, size / n, n,
+                                                 transfer)
+               : rdpusb_device_channel_transfer_out(device->channel, handle, data, size, transfer);
 }
 
 bool transfer_send(Device *device, Transfer *transfer)
 {
     uint32_t size = transfer->length - transfer->done;
-    if (device->bytes_at_client > 0 && device->bytes_at_client + size > WINDOW_BYTES)
+    if (!has_room(device, transfer, size))
         return false;
-    if (!rdpusb_device_channel_can_submit(device->channel, size))
-        return false;
-
-    uint32_t handle = transfer->endpoint->pipe_handle;
-    if (transfer->in) {
-        transfer->request.id =
-            rdpusb_device_channel_transfer_in(device->channel, handle, size, transfer);
-    } else {
-        const uint8_t *data = transfer->out ? g_bytes_get_data(transfer->out, NULL) : NULL;
-        transfer->request.id = rdpusb_device_channel_transfer_out(
-            device->channel, handle, size ? data + transfer->done : NULL, size, transfer);
-    }
+    transfer->request.id =
+        transfer->in ? send_in(device, transfer, size) : send_out(device, transfer, size);
     if (transfer->request.id == 0)
         return false;
+    transfer->sent_at = device->now;
     transfer->asked = size;
     transfer->endpoint->at_client++;
-    device->bytes_at_client += size;
+    count_bytes(device, transfer, size);
     device->dirty = device->used_since_reset = true;
     return true;
 }
 
 void oneshot_dispatch(Device *device, Endpoint *endpoint)
 {
-    if (endpoint_is_held(device, endpoint))
+    if (is_held(device, endpoint))
         return;
     for (GList *link = endpoint->transfers.head; link; link = link->next) {
         Transfer *transfer = link->data;
@@ -242,7 +273,7 @@ bool transfer_returned(Device *device, Transfer *transfer)
 {
     transfer->request.id = 0;
     transfer->endpoint->at_client--;
-    device->bytes_at_client -= transfer->asked;
+    count_bytes(device, transfer, -(int64_t) transfer->asked);
     if (!transfer->zombie)
         return true;
     transfer->endpoint->zombies--;
@@ -299,7 +330,7 @@ void endpoints_abandon(Device *device, uint32_t slots, bool with_answer)
     for (unsigned slot = 0; slot < ENDPOINT_SLOTS; slot++) {
         if ((slots & 1u << slot) == 0)
             continue;
-        device->endpoints[slot].stream.running = false;
+        stream_forget(&device->endpoints[slot]);
         endpoint_cancel(device, &device->endpoints[slot], with_answer);
     }
 }

@@ -35,5 +35,5 @@ void endpoint_recall(Device *device, Endpoint *endpoint);
 bool transfer_send(Device *device, Transfer *transfer);
 /* For stream.c: the request is no longer at the client. False when it was a zombie, now freed. */
 bool transfer_returned(Device *device, Transfer *transfer);
-/* For stream.c: nothing may be sent on this endpoint now. */
-bool endpoint_is_held(const Device *device, const Endpoint *endpoint);
+/* For stream.c: a job holds this endpoint. */
+bool endpoint_is_in_job(const Device *device, const Endpoint *endpoint);

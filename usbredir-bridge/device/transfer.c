@@ -20,5 +20,6 @@ void transfer_free(Transfer *transfer)
     g_clear_pointer(&transfer->out, g_bytes_unref);
     g_clear_pointer(&transfer->kept, g_byte_array_unref);
     g_clear_pointer(&transfer->round, g_byte_array_unref);
+    g_free(transfer->packets);
     g_free(transfer);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One bulk or interrupt transfer, from the guest's request to its answer, or one of those that a
- * stream keeps at the client. Owned by its endpoint's queue until it is answered; when it is
- * answered while still at the client, it lives on as a zombie until the completion.
+ * stream, isochronous ones included, has at the client. Owned by its endpoint's queue until it is
+ * answered; when it is answered while still at the client, it lives on as a zombie until the
+ * completion.
  */
 #pragma once
 
@@ -35,6 +36,12 @@ typedef struct {
     RdpusbStatus round_status;
     GByteArray *round;   /* IN bytes of a returned round */
     uint32_t round_size; /* OUT bytes of a returned round */
+
+    /* Isochronous only */
+    unsigned n_packets; /* of stream->size bytes each (IN), of length / n_packets (OUT) */
+    unsigned overtaken; /* how many that were sent later are back */
+    int64_t sent_at;
+    RdpusbIsochPacket *packets; /* what came, as long as it cannot be answered */
 } Transfer;
 
 Transfer *transfer_new(Endpoint *endpoint, TransferKind kind, uint64_t id, uint32_t length);

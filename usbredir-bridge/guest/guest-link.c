@@ -121,7 +121,7 @@ bool guest_link_can_acknowledge(const GuestLink *link)
 
 /* ---- Life ---- */
 
-/* Not bulk_streams: MS-RDPEUSB has none. Not bulk_receiving: not done yet. */
+/* All but bulk_streams: MS-RDPEUSB has none. */
 static const int capabilities[] = {
     usb_redir_cap_connect_device_version,
     usb_redir_cap_filter,
@@ -129,6 +129,7 @@ static const int capabilities[] = {
     usb_redir_cap_ep_info_max_packet_size,
     usb_redir_cap_64bits_ids,
     usb_redir_cap_32bits_bulk_length,
+    usb_redir_cap_bulk_receiving,
 };
 
 GuestLink *guest_link_new(Device *device, size_t max_packet)

@@ -160,33 +160,49 @@ static void on_interrupt_packet(void *priv, uint64_t id,
                              link->now);
 }
 
-/* ---- Isochronous and buffered bulk: refused, not done yet ---- */
+/* ---- Streams ---- */
 
 static void on_start_iso_stream(void *priv, uint64_t id,
                                 struct usb_redir_start_iso_stream_header *header)
 {
     GuestLink *link = priv;
-    struct usb_redir_iso_stream_status_header status = {.status = usb_redir_inval,
-                                                        .endpoint = header->endpoint};
     if (asked(link))
-        usbredirparser_send_iso_stream_status(link->parser, id, &status);
+        device_start_iso_stream(link->device, header->endpoint, header->pkts_per_urb,
+                                header->no_urbs, link->now);
 }
 
 static void on_stop_iso_stream(void *priv, uint64_t id,
                                struct usb_redir_stop_iso_stream_header *header)
 {
     GuestLink *link = priv;
-    struct usb_redir_iso_stream_status_header status = {.status = usb_redir_success,
-                                                        .endpoint = header->endpoint};
     if (asked(link))
-        usbredirparser_send_iso_stream_status(link->parser, id, &status);
+        device_stop_iso_stream(link->device, header->endpoint, link->now);
 }
 
 static void on_iso_packet(void *priv, uint64_t id, struct usb_redir_iso_packet_header *header,
                           uint8_t *data, int size)
 {
     GuestLink *link = priv;
-    usbredirparser_free_packet_data(link->parser, data);
+    g_autoptr(GBytes) payload = take_payload(data, size);
+    if (asked(link))
+        device_iso_packet(link->device, header->endpoint, g_steal_pointer(&payload), link->now);
+}
+
+static void on_start_bulk_receiving(void *priv, uint64_t id,
+                                    struct usb_redir_start_bulk_receiving_header *header)
+{
+    GuestLink *link = priv;
+    if (asked(link))
+        device_start_bulk_receiving(link->device, header->endpoint, header->stream_id,
+                                    header->bytes_per_transfer, header->no_transfers, link->now);
+}
+
+static void on_stop_bulk_receiving(void *priv, uint64_t id,
+                                   struct usb_redir_stop_bulk_receiving_header *header)
+{
+    GuestLink *link = priv;
+    if (asked(link))
+        device_stop_bulk_receiving(link->device, header->endpoint, header->stream_id, link->now);
 }
 
 /* These need capabilities that we do not announce; the parser refuses them before they come here.
@@ -201,18 +217,6 @@ static void on_free_bulk_streams(void *priv, uint64_t id,
                                  struct usb_redir_free_bulk_streams_header *header)
 {
     guest_link_fail(priv, "free_bulk_streams without the capability");
-}
-
-static void on_start_bulk_receiving(void *priv, uint64_t id,
-                                    struct usb_redir_start_bulk_receiving_header *header)
-{
-    guest_link_fail(priv, "start_bulk_receiving without the capability");
-}
-
-static void on_stop_bulk_receiving(void *priv, uint64_t id,
-                                   struct usb_redir_stop_bulk_receiving_header *header)
-{
-    guest_link_fail(priv, "stop_bulk_receiving without the capability");
 }
 
 void guest_link_set_callbacks(struct usbredirparser *parser)

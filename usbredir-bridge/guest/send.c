@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-/* QEMU buffers 1000 interrupt packets itself. What piles up here beyond this is of a guest that
- * does not read, a paused VM for one: it gets newer packets later, never an answer too few. Only
- * the packets of streams count: a megabyte of answers is a guest that reads as fast as it can. */
-#define MAX_STREAM_BACKLOG (64 * 1024)
-
 /* A stream's packet that may not have been sent yet. */
 typedef struct {
     uint64_t end; /* in all that was ever produced */
@@ -138,14 +133,41 @@ static size_t stream_backlog(GuestLink *link)
     return link->report_bytes;
 }
 
-static void send_stream_packet(GuestLink *link, const Answer *answer)
+static void send_iso(GuestLink *link, const Answer *answer)
 {
-    if (stream_backlog(link) > MAX_STREAM_BACKLOG) {
+    struct usb_redir_iso_packet_header header = {
+        .endpoint = answer->endpoint,
+        .status = wire_status(answer->status),
+        .length = answer->length,
+    };
+    usbredirparser_send_iso_packet(link->parser, answer->id, &header, (uint8_t *) answer->data,
+                                   answer->data ? answer->length : 0);
+}
+
+static void send_buffered_bulk(GuestLink *link, const Answer *answer)
+{
+    struct usb_redir_buffered_bulk_packet_header header = {
+        .endpoint = answer->endpoint,
+        .status = wire_status(answer->status),
+        .stream_id = answer->stream_id,
+        .length = answer->length,
+    };
+    usbredirparser_send_buffered_bulk_packet(link->parser, answer->id, &header,
+                                             (uint8_t *) answer->data,
+                                             answer->data ? answer->length : 0);
+}
+
+/* Only the packets of streams count: a megabyte of answers is a guest that reads as fast as it can.
+ */
+static void send_stream_packet(GuestLink *link, const Answer *answer,
+                               void (*send)(GuestLink *link, const Answer *answer))
+{
+    if (stream_backlog(link) > answer->backlog) {
         link->dropped++;
         return;
     }
     uint64_t before = link->produced;
-    send_interrupt(link, answer);
+    send(link, answer);
     usbredirparser_do_write(link->parser);
 
     Report *report = g_new(Report, 1);
@@ -176,6 +198,21 @@ static void send_interrupt_receiving_status(GuestLink *link, const Answer *answe
     usbredirparser_send_interrupt_receiving_status(link->parser, 0, &header);
 }
 
+static void send_bulk_receiving_status(GuestLink *link, const Answer *answer)
+{
+    struct usb_redir_bulk_receiving_status_header header = {.stream_id = answer->stream_id,
+                                                            .endpoint = answer->endpoint,
+                                                            .status = wire_status(answer->status)};
+    usbredirparser_send_bulk_receiving_status(link->parser, 0, &header);
+}
+
+static void send_iso_stream_status(GuestLink *link, const Answer *answer)
+{
+    struct usb_redir_iso_stream_status_header header = {.status = wire_status(answer->status),
+                                                        .endpoint = answer->endpoint};
+    usbredirparser_send_iso_stream_status(link->parser, 0, &header);
+}
+
 void guest_link_send(GuestLink *link, const Answer *answer)
 {
     switch (answer->type) {
@@ -189,7 +226,11 @@ void guest_link_send(GuestLink *link, const Answer *answer)
     case ANSWER_CONTROL: send_control(link, answer); break;
     case ANSWER_BULK: send_bulk(link, answer); break;
     case ANSWER_INTERRUPT_OUT: send_interrupt(link, answer); break;
-    case ANSWER_INTERRUPT_IN: send_stream_packet(link, answer); break;
+    case ANSWER_BULK_RECEIVING_STATUS: send_bulk_receiving_status(link, answer); break;
+    case ANSWER_ISO_STREAM_STATUS: send_iso_stream_status(link, answer); break;
+    case ANSWER_INTERRUPT_IN: send_stream_packet(link, answer, send_interrupt); break;
+    case ANSWER_BUFFERED_BULK: send_stream_packet(link, answer, send_buffered_bulk); break;
+    case ANSWER_ISO_IN: send_stream_packet(link, answer, send_iso); break;
     }
     /* Into our queue at once: the library's own grows slow with its length. */
     usbredirparser_do_write(link->parser);
