@@ -30,7 +30,7 @@ def uas(setup):
     disk = '/dev/' + setup.wait(r'\[(sd[a-z])\] Attached SCSI disk')[1]
     expected = digest(setup.device.content)
     output = setup.guest.check(f'mkdir -p /mnt && mount {disk} /mnt && sha256sum </mnt/file && cp /mnt/file /mnt/copy && '
-                               'umount /mnt')
+                               'umount /mnt', 60)
     equal(output.split()[0], expected, 'checksum of the file in the guest')
     image = setup.device.image
     subprocess.run(['/sbin/e2fsck', '-fn', image], check=True, timeout=60, stdout=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ INPUT_WINDOW = 14
 LETTERS = ((16, 'qwertyuiop'), (30, 'asdfghjkl'), (44, 'zxcvbnm'))  # the kernel's key codes
 
 
-@row('keyboard, 5000 events', by='usb-kbd', device=Emulated('0627:0001', 'usb-kbd'), seconds=240)
+@row('keyboard, 5000 events', by='usb-kbd', device=Emulated('0627:0001', 'usb-kbd'))
 def keyboard(setup):
     setup.plug()
     codes = {letter: first + n for first, letters in LETTERS for n, letter in enumerate(letters)}
@@ -107,7 +107,7 @@ def keyboard(setup):
     events.close()
 
 
-@row('mouse, 5000 events', by='usb-mouse', device=Emulated('0627:0001', 'usb-mouse'), seconds=240)
+@row('mouse, 5000 events', by='usb-mouse', device=Emulated('0627:0001', 'usb-mouse'))
 def mouse(setup):
     setup.plug()
     source = random.Random(6)
@@ -132,7 +132,7 @@ def mouse(setup):
     events.close()
 
 
-@row('serial port FTDI, 1 MiB echoed', by='usb-serial', modules='ftdi_sio', device=Serial(), fast=True, seconds=240)
+@row('serial port FTDI, 1 MiB echoed', by='usb-serial', modules='ftdi_sio', device=Serial(), fast=True)
 def serial(setup):
     setup.plug()
     port = '/dev/' + setup.wait(r'FTDI USB Serial Device converter now attached to (ttyUSB\d+)')[1]
@@ -156,35 +156,71 @@ def audio_out(setup):
     setup.wait(r'Product: QEMU USB Audio')
     # At any lower volume the device changes the samples.
     setup.guest.check('until [ -e /dev/snd/controlC0 ]; do sleep 0.1; done; pcm loudest /dev/snd/controlC0')
-    samples = play(setup.guest, 48000)
-    expect_played(samples, setup.device.played())
+    expect_playback(setup.guest, 48000, setup.device.played)
 
 
 SECONDS = 2
+CHANCES = 5
+
+
+def with_chances(attempt):
+    """Emulated machines stand still now and then on a busy computer. What is late by more than about 100 ms is left out
+    then, as it should be, or the guest's controller gives up; so they get several chances to keep time. attempt() returns
+    what was lost, and raises Failure for anything else that is wrong."""
+    for _ in range(CHANCES):
+        if not (lost := attempt()):
+            return
+    raise Failure(f'in each of {CHANCES} runs something was lost; in the last: {lost}')
 
 
 def play(guest, rate):
-    """Plays samples, which are random, on the guest's only sound card, and returns them."""
+    """Plays samples, which are random, on the guest's only sound card. Returns them and what went wrong."""
     size = SECONDS * rate * FRAME
     # Silence behind them, because devices drop what they have not played at the end.
-    return base64.b64decode(guest.check(
+    status, output = guest.run(
         f'head -c {size} /dev/urandom >/tmp/samples && {{ cat /tmp/samples; head -c {size // 2} /dev/zero; }} | '
-        f'pcm play /dev/snd/pcmC0D0p {rate} 2 && base64 /tmp/samples && rm /tmp/samples', timeout=60))
+        f'pcm play /dev/snd/pcmC0D0p {rate} 2', timeout=60)
+    return base64.b64decode(guest.check('base64 /tmp/samples; rm /tmp/samples')), output if status else ''
 
 
-def expect_played(samples, played):
-    first = next((position for position, byte in enumerate(played) if byte), 0) // FRAME * FRAME
-    there = played[first:first + len(samples)]
-    if there != samples:
-        lost = missing_milliseconds(samples, played[first:])
-        raise Failure(f'{len(lost)} ms of {SECONDS} s were lost, the first at {lost[:10]} ms; '
-                      f'{len(played.rstrip(bytes(1))) - first} bytes were played for {len(samples)}')
+def losses(samples, played):
+    """Which bytes of the samples were not played: a list of positions and lengths. What was played, and is not silence,
+    has to be of the samples and in their order."""
+    lost, at = [], 0
+    for position in range(0, len(played), FRAME):
+        frame = played[position:position + FRAME]
+        if frame == bytes(FRAME):
+            continue
+        there = samples.find(frame, at)
+        expect(there >= 0, f'what was played at {position} is none of the samples after {at}, {samples.find(frame)}')
+        if there > at:
+            lost.append((at, there - at))
+        at = there + FRAME
+    return lost + ([(at, len(samples) - at)] if at < len(samples) else [])
 
 
-def missing_milliseconds(samples, played):
-    """Which milliseconds of the samples were not played."""
-    step = len(samples) // SECONDS // 1000 // FRAME * FRAME
-    return [position // step for position in range(0, len(samples), step) if samples[position:position + step] not in played]
+def expect_playback(guest, rate, played):
+    """Has every sample arrive in what played() returns, in order."""
+    def attempt():
+        before = len(played())
+        samples, problem = play(guest, rate)
+        return problem or losses(samples, played()[before:])[:10]
+
+    with_chances(attempt)
+
+
+def expect_capture(guest, rate):
+    """Records frames, which are numbered, none of them twice and none missing."""
+    def attempt():
+        frames = SECONDS * rate
+        data = base64.b64decode(guest.check(f'pcm record /dev/snd/pcmC0D0c {rate} 2 {frames} | base64', timeout=60))
+        numbers = struct.unpack(f'<{len(data) // FRAME}I', data)
+        equal(len(numbers), frames, f'frames recorded at {rate} Hz')
+        breaks = [(one, other) for one, other in zip(numbers, numbers[1:]) if other != one + 1]
+        expect(all(one < other for one, other in breaks), f'frames that were recorded before the one before: {breaks[:10]}')
+        return breaks[:10]
+
+    with_chances(attempt)
 
 
 class SoundCard:
@@ -209,16 +245,8 @@ def audio_in(setup):
         setup.wait(r'idVendor=1209, idProduct=0012')
         setup.guest.check('until [ -e /dev/snd/pcmC0D0c ]; do sleep 0.1; done')
         for rate in 44100, 48000:
-            frames = SECONDS * rate
-            data = base64.b64decode(setup.guest.check(f'pcm record /dev/snd/pcmC0D0c {rate} 2 {frames} | base64',
-                                                      timeout=60))
-            numbers = struct.unpack(f'<{len(data) // FRAME}I', data)
-            equal(len(numbers), frames, f'frames recorded at {rate} Hz')
-            breaks = [(one, other) for one, other in zip(numbers, numbers[1:]) if other != one + 1]
-            equal(breaks[:5], [], f'frames that do not follow each other, at {rate} Hz')
-            before = recorded.stat().st_size
-            samples = play(setup.guest, rate)
-            expect_played(samples, recorded.read_bytes()[before:])
+            expect_capture(setup.guest, rate)
+            expect_playback(setup.guest, rate, recorded.read_bytes)
     finally:
         client.close()
 
@@ -272,14 +300,14 @@ def mtp(setup):
     count, handle = struct.unpack_from('<II', bytes.fromhex(lines[1]), 12)
     equal(count, 1, 'number of files on the device')
     get_object = mtp_command(0x1009, 2, handle)
-    mtp_success(setup.guest.check(f'{tool} out:2:{get_object} in:81:/tmp/object in:81').strip())
+    mtp_success(setup.guest.check(f'{tool} out:2:{get_object} in:81:/tmp/object in:81', 60).strip())
     size, checksum = setup.guest.check('wc -c </tmp/object; tail -c +13 /tmp/object | sha256sum; rm /tmp/object').split()[:2]
     equal((int(size), checksum), (12 + len(setup.device.content), digest(setup.device.content)),
           'size and checksum of the file')
 
 
 # Debian's QEMU has no u2f-emulated.
-@row('FIDO key', by='f_hid, fido_key.py', fast=True, seconds=120,
+@row('FIDO key', by='f_hid, fido_key.py', fast=True,
      device=Gadget('1209:0010', {'hid.0': {'protocol': '0', 'subclass': '0', 'report_length': str(fido_key.REPORT),
                                            'report_desc': fido_key.REPORT_DESCRIPTOR}}, modules='usb_f_hid'))
 def fido(setup):
@@ -291,11 +319,11 @@ def fido(setup):
     # The tools of libfido2 check what the key signs.
     register = '\n'.join((_random_base64(), 'example.org', 'user', _random_base64()))
     credential, public_key = setup.guest.check(
-        f'echo "{register}" | /bin/fido2-cred -M -u {node} | /bin/fido2-cred -V').split('\n', 1)
+        f'echo "{register}" | /bin/fido2-cred -M -u {node} | /bin/fido2-cred -V', 60).split('\n', 1)
     expect('BEGIN PUBLIC KEY' in public_key, f'the key registered as {public_key!r}')
     authenticate = '\n'.join((_random_base64(), 'example.org', credential))
     setup.guest.check(f'echo "{public_key}" >/tmp/key && set -o pipefail && '
-                      f'echo "{authenticate}" | /bin/fido2-assert -G -u -p {node} | /bin/fido2-assert -V -p /tmp/key')
+                      f'echo "{authenticate}" | /bin/fido2-assert -G -u -p {node} | /bin/fido2-assert -V -p /tmp/key', 60)
     setup.machine.check('kill $(pidof python3)')
     key.wait(20)
 
@@ -309,8 +337,8 @@ def network(setup):
     setup.plug()
     name = setup.wait(r'cdc_ether \S+ (\w+): register')[1]
     setup.guest.check(f'ip link set {name} up && ip addr add {setup.device.ADDRESS} dev {name}')
-    output = setup.guest.check(f'wget -q -O - {setup.device.url} | sha256sum')
+    output = setup.guest.check(f'wget -q -O - {setup.device.url} | sha256sum', 60)
     equal(output.split()[0], digest(setup.device.content), 'checksum of what was fetched')
     output = setup.guest.check('head -c 300000 /dev/urandom | base64 -w0 >/tmp/post && sha256sum </tmp/post && '
-                               f'wget -q -O - --post-file /tmp/post {setup.device.url}; rm /tmp/post').split()
+                               f'wget -q -O - --post-file /tmp/post {setup.device.url}; rm /tmp/post', 60).split()
     equal(output[-1], output[0], 'checksum of what was sent')
