@@ -18,7 +18,7 @@ declare -A PACKAGES=(
     [demo]="freerdp3-x11 xvfb qemu-system-x86 busybox-static cpio kmod xz-utils zstd libusb-1.0-0-dev
             python3"
     [test]="clang llvm libclang-rt-dev usbredirect libusbredirhost-dev valgrind clang-format xauth
-            imagemagick x11-apps man-db git tshark"
+            imagemagick x11-apps man-db git tshark e2fsprogs libc6-dev fido2-tools openssl"
 )
 VERSION_CODENAME=
 [ ! -r /etc/os-release ] || . /etc/os-release

@@ -15,7 +15,8 @@ struct UsbControl {
     RdpusbControlChannel *protocol;
     bool opened;
     int64_t open_deadline;
-    const char *absence; /* not NULL: given up */
+    const char *absence; /* what to tell when there are no devices, not NULL then */
+    bool given_up;
 };
 
 UsbControl *usb_control_new(Channels *channels, int64_t now)
@@ -41,6 +42,7 @@ static void give_up(UsbControl *control, const char *reason, const char *absence
 {
     g_message("%s: no USB devices in this connection", reason);
     control->absence = absence;
+    control->given_up = true;
     g_clear_pointer(&control->channel, channel_close);
 }
 
@@ -53,11 +55,16 @@ static void open_channel(UsbControl *control, int64_t now)
         give_up(control, "the client has no dynamic virtual channels", START_WITH_USB);
         return;
     case CHANNELS_WAITING:
-        if (now >= control->open_deadline)
-            give_up(control, "the client does not set up dynamic virtual channels", START_WITH_USB);
+        if (now >= control->open_deadline && !control->absence) {
+            g_message("the client does not set up dynamic virtual channels: no USB devices until "
+                      "it does");
+            control->absence = START_WITH_USB;
+        }
         return;
     case CHANNELS_READY: break;
     }
+    control->absence = NULL;
+    control->open_deadline = now + OPEN_TIMEOUT;
     control->channel = channel_open(control->channels, RDPUSB_URBDRC_NAME);
     if (!control->channel)
         give_up(control, "FreeRDP opened no channel", "The server is short of memory.");
@@ -81,7 +88,7 @@ static bool feed(UsbControl *control, int64_t now, GError **error)
 
 bool usb_control_turn(UsbControl *control, int64_t now, GError **error)
 {
-    if (!control->channel && !control->absence)
+    if (!control->channel && !control->given_up)
         open_channel(control, now);
     if (!control->channel)
         return true;

@@ -78,8 +78,8 @@ def _on_alarm(number, frame):
     raise Failure('the scenario took too long')
 
 
-def _run(function, arguments, seconds):
-    """Returns a list of problems, each several lines."""
+def run(function, arguments, seconds):
+    """Calls function(Test, *arguments). Returns a list of problems, each several lines."""
     test = Test()
     problems = []
     signal.signal(signal.SIGALRM, _on_alarm)
@@ -112,7 +112,7 @@ def main():
     failed = 0
     for number, (name, seconds, function, arguments) in enumerate(chosen, 1):
         start = time.monotonic()
-        problems = _run(function, arguments, seconds)
+        problems = run(function, arguments, seconds)
         for problem in problems:
             print('\n'.join('# ' + line for line in problem.splitlines()))
         failed += bool(problems)

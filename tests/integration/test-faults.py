@@ -6,6 +6,7 @@ place of QEMU. In each scenario the fake guest looks for what QEMU could not bea
 import contextlib
 import itertools
 import re
+import signal
 import socket
 import struct
 import time
@@ -194,6 +195,16 @@ def late(test):
     expect(time.monotonic() - start < ANSWER_LIMIT + 2, f'answers took {time.monotonic() - start} s')
     for client in clients:
         client.recover()
+
+
+@scenario('a client that is slow after its login still gets its devices attached')
+def slow_client(test):
+    rig = Rig(test, CLIENTS[0], Vendor())
+    rig.daemon.errors.wait('login of user', 20)
+    rig.client.signal(signal.SIGSTOP)
+    rig.daemon.errors.wait('does not set up dynamic virtual channels', 20)
+    rig.client.signal(signal.SIGCONT)
+    rig.guest.do('attach', f'source 0x81 {64 * KIB} 16384')
 
 
 @scenario('a device that fails', each=CLIENTS)

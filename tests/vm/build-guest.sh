@@ -4,11 +4,16 @@
 # Builds a small Linux guest for QEMU from the distribution's own kernel package and busybox, without installing either
 # and without root. Prints the directory that holds `kernel` and `initrd`, which is a cache: a second run only prints.
 #
-#   build-guest.sh [--cache DIR] [--modules "NAME..."] [--package LINUX-IMAGE]
+#   build-guest.sh [--cache DIR] [--modules "NAME..."] [--spare "NAME..."] [--programs "NAME..."] [--helpers "NAME..."]
+#                  [--take "PACKAGE:PATH..."] [--package LINUX-IMAGE]
 #
-#   --cache DIR      where packages and guests are kept (default: $XDG_CACHE_HOME/rdpusb or ~/.cache/rdpusb)
-#   --modules NAMES  kernel modules to load on top of the standard ones, in this order
-#   --package NAME   kernel package (default: the one the distribution's linux-image-amd64 stands for)
+#   --cache DIR       where packages and guests are kept (default: $XDG_CACHE_HOME/rdpusb or ~/.cache/rdpusb)
+#   --modules NAMES   kernel modules to load on top of the standard ones, in this order
+#   --spare NAMES     kernel modules that are there to be loaded later: Guest.load() in guest.py
+#   --programs NAMES  programs of this machine that the guest has as well, with their libraries
+#   --helpers NAMES   programs to compile from helpers/NAME.c
+#   --take FILES      files of packages that need not be installed here; they are in /bin, without their libraries
+#   --package NAME    kernel package (default: the one the distribution's linux-image-amd64 stands for)
 
 set -euo pipefail
 
@@ -19,18 +24,27 @@ BUSYBOX=/bin/busybox
 here=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/rdpusb
 package=linux-image-amd64
+spare=
+programs=
+helpers=
+take=
+PATH=$PATH:/sbin:/usr/sbin
 
 say() { echo "build-guest.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --cache | --modules | --package) [ $# -ge 2 ] || die "$1 needs a value" ;;
+        --cache | --modules | --spare | --programs | --helpers | --take | --package) [ $# -ge 2 ] || die "$1 needs a value" ;;
         *) die "unknown option '$1'" ;;
     esac
     case $1 in
         --cache) cache=$2 ;;
         --modules) MODULES+=" $2" ;;
+        --spare) spare=$2 ;;
+        --programs) programs=$2 ;;
+        --helpers) helpers=$2 ;;
+        --take) take=$2 ;;
         --package) package=$2 ;;
     esac
     shift 2
@@ -39,8 +53,15 @@ done
 [ "$(uname -m)" = x86_64 ] || die "the guest is built from an amd64 kernel package; this machine is $(uname -m)"
 [ -x "$BUSYBOX" ] || die "$BUSYBOX is missing: install busybox-static"
 
+decisive=("$here/build-guest.sh" "$here/init" "$BUSYBOX")
+for name in $programs; do
+    decisive+=("$(command -v "$name")") || die "this machine has no program $name: contrib/install-packages.sh test"
+done
+for name in $helpers; do
+    decisive+=("$here/helpers/$name.c")
+done
 # Whatever decides the result is in its name.
-key=$(cat "$here/build-guest.sh" "$here/init" "$BUSYBOX" - <<<"$package $MODULES" | sha256sum | cut -c1-16)
+key=$(cat "${decisive[@]}" - <<<"$package $MODULES | $spare | $programs | $helpers | $take" | sha256sum | cut -c1-16)
 guest=$cache/guest-$key
 if [ -f "$guest/initrd" ]; then
     echo "$guest"
@@ -65,12 +86,15 @@ kernel_packages() {
         grep -E '^linux-(image|modules|binary)-' | sort -u
 }
 
+# The packages whose files are taken.
+taken=$(for name in $take; do echo "${name%%:*}"; done | sort -u)
+
 # Leaves the names in `packages` and the files in $cache/packages.
 get_packages() {
     local name
     mapfile -t packages < <(kernel_packages "$package")
     [ ${#packages[@]} -gt 0 ] || return 1
-    for name in "${packages[@]}"; do
+    for name in "${packages[@]}" $taken; do
         say "getting the package $name"
         (cd "$cache/packages" && apt-get -q download "$name") >"$work/log" 2>&1 || return 1
     done
@@ -82,9 +106,14 @@ if ! get_packages; then
     if [ "$(id -u)" -eq 0 ]; then apt-get -q update; else sudo apt-get -q update; fi >&2
     get_packages || die "APT has no package ${packages[*]:-$package}: $(cat "$work/log")"
 fi
+
+# newest PACKAGE: the file of the newest one there
+newest() { printf '%s\n' "$cache/packages/$1"_*.deb | sort -V | tail -n 1; }
 for name in "${packages[@]}"; do
-    file=$(cd "$cache/packages" && printf '%s\n' "${name}"_*.deb | sort -V | tail -n 1)
-    dpkg-deb -x "$cache/packages/$file" "$work/root"
+    dpkg-deb -x "$(newest "$name")" "$work/root"
+done
+for name in $taken; do
+    dpkg-deb -x "$(newest "$name")" "$work/taken-$name"
 done
 image=$(find "$work/root/boot" -name 'vmlinuz-*' | sort -V | tail -n 1)
 [ -n "$image" ] || die "no kernel in ${packages[*]}"
@@ -119,25 +148,47 @@ cp "$here/init" "$root/init"
 chmod 755 "$root/init"
 modules=$work/root
 [ -d "$work/root/lib/modules/$version" ] || modules=$work/root/usr
-depmod=$(PATH=$PATH:/sbin:/usr/sbin command -v depmod)
-modprobe=$(PATH=$PATH:/sbin:/usr/sbin command -v modprobe)
-"$depmod" -b "$modules" "$version"
-for name in $MODULES; do
-    "$modprobe" -C /dev/null -S "$version" -d "$modules" --show-depends "$name" >"$work/depends" 2>"$work/log" ||
+depmod -b "$modules" "$version"
+
+# add_module NAME LIST: unpacks a module and what it needs, and appends them to a list in the order of loading
+add_module() {
+    local name=$1 how path file
+    modprobe -C /dev/null -S "$version" -d "$modules" --show-depends "$name" >"$work/depends" 2>"$work/log" ||
         die "Linux $version has no module $name: $(cat "$work/log")"
     while read -r how path _; do
         [ "$how" = insmod ] || continue
         file=${path##*/}
         file=${file%.xz}
         file=${file%.zst}
+        grep -qxF "$file" "$root/lib/modules/$2" 2>/dev/null || echo "$file" >>"$root/lib/modules/$2"
         [ ! -e "$root/lib/modules/$file" ] || continue
         case $path in
             *.xz) xz -dc "$path" ;;
             *.zst) zstd -dcq "$path" ;;
             *) cat "$path" ;;
         esac >"$root/lib/modules/$file"
-        echo "$file" >>"$root/lib/modules/order"
     done <"$work/depends"
+}
+
+for name in $MODULES; do
+    add_module "$name" order
+done
+for name in $spare; do
+    add_module "$name" "order.$name"
+done
+for name in $programs; do
+    cp "$(command -v "$name")" "$root/bin/$name"
+    while read -r library; do
+        mkdir -p "$root/${library%/*}"
+        cp "$library" "$root/$library"
+    done < <(ldd "$root/bin/$name" | grep -o '/[^ ]*')
+done
+for name in $helpers; do
+    "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -Werror -static -o "$root/bin/$name" "$here/helpers/$name.c" ||
+        die "$here/helpers/$name.c does not compile"
+done
+for name in $take; do
+    cp "$work/taken-${name%%:*}/${name#*:}" "$root/bin/"
 done
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) >"$work/guest/initrd"
 echo "$version" >"$work/guest/version"

@@ -28,15 +28,16 @@ from process import Failure, Log, Process  # noqa: E402
 SHELLS = 6
 BOOT_SECONDS = 90  # 4 s on an idle machine
 # There may be a /dev/kvm that does not work; emulation works everywhere and is fast enough.
-MACHINE = ['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', '384', '-nodefaults', '-no-user-config',
+MACHINE = ['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-nodefaults', '-no-user-config',
            '-display', 'none', '-no-reboot', '-device', 'qemu-xhci,id=xhci,p2=8,p3=8', '-device', 'virtio-serial']
 
 
-def build(modules=''):
-    """The folder with the guest's kernel and initrd; quick when it was built before."""
+def build(**options):
+    """The folder with the guest's kernel and initrd; quick when it was built before. Options: see build-guest.sh."""
     arguments = [HERE / 'build-guest.sh']
-    if modules:
-        arguments += ['--modules', modules]
+    for name, value in options.items():
+        if value:
+            arguments += ['--' + name, value]
     return pathlib.Path(subprocess.run(arguments, stdout=subprocess.PIPE, check=True, timeout=600,
                                        encoding='utf-8').stdout.strip())
 
@@ -44,13 +45,16 @@ def build(modules=''):
 class Guest:
     """One virtual machine. start() again after kill() gives a new one with the same devices."""
 
-    def __init__(self, redirections=(), devices=(), modules='', controller_options=()):
+    name = 'guest'
+    memory = 384  # MiB
+
+    def __init__(self, redirections=(), devices=(), **build_options):
         """redirections: options of a socket chardev each (`path=P,server=on,wait=off`); the n-th becomes the USB
-        redirection device `usb<n>`. devices: further QEMU arguments, of which `-device`s may use bus=xhci.0."""
+        redirection device `usb<n>`. devices: further QEMU arguments, of which `-device`s may use bus=xhci.0.
+        build_options: see build-guest.sh, for instance modules='cdc_acm'."""
         self._redirections = list(redirections)
         self._devices = list(devices)
-        self._modules = modules
-        self._controller_options = list(controller_options)
+        self._build_options = build_options
         self._process = None
         self._sockets = []
         self._shells = []
@@ -63,8 +67,14 @@ class Guest:
         self.close()
 
     def start(self):
-        folder = build(self._modules)
-        arguments = ['qemu-system-x86_64', *MACHINE, '-kernel', folder / 'kernel', '-initrd', folder / 'initrd',
+        self.launch()
+        self.wait_ready()
+        return self
+
+    def launch(self):
+        """Starts it without waiting for it."""
+        folder = build(**self._build_options)
+        arguments = ['qemu-system-x86_64', *MACHINE, '-m', self.memory, '-kernel', folder / 'kernel', '-initrd', folder / 'initrd',
                      '-append', 'console=ttyS0 quiet panic=-1 mitigations=off']
         theirs = []
 
@@ -85,14 +95,16 @@ class Guest:
         arguments += self._devices
         self._killed = False
         self._sockets = [console, monitor]
-        self.console = Log('guest console')
+        self.console = Log(f'console of the {self.name}')
         self.console.follow(lambda: console.recv(65536))
         self.monitor = Monitor(monitor)
-        self._process = Process('qemu', arguments, pass_fds=[other.fileno() for other in theirs])
+        self._process = Process(f'QEMU of the {self.name}', arguments, pass_fds=[other.fileno() for other in theirs])
         for other in theirs:
             other.close()
+
+    def wait_ready(self):
+        """Waits until it takes commands."""
         self.run('true', BOOT_SECONDS)
-        return self
 
     @property
     def logs(self):
@@ -113,7 +125,7 @@ class Guest:
         """Runs a command that has to succeed; returns its output."""
         status, output = self.run(command, timeout)
         if status != 0:
-            raise Failure(f'in the guest, `{command}` ended with {status}: {output.strip()}')
+            raise Failure(f'in the {self.name}, `{command}` ended with {status}: {output.strip()}')
         return output
 
     def begin(self, command, timeout):
@@ -122,6 +134,20 @@ class Guest:
             if not shell.busy:
                 return Command(self, shell, command, timeout)
         raise Failure('all shells of the guest are busy')
+
+    def load(self, *modules, **options):
+        """Loads spare modules (see build-guest.sh) that are not loaded yet, with these options."""
+        if not modules:
+            return
+        cases = ''.join(f'{name}) option={option};; ' for name, option in options.items())
+        lists = ' '.join(f'/lib/modules/order.{module}' for module in modules)
+        self.check(f'for file in $(cat {lists}); do name=${{file%.ko}}; name=${{name//-/_}}; '
+                   f'case $name in {cases}*) option=;; esac; '
+                   '[ -d /sys/module/$name ] || insmod /lib/modules/$file $option || exit 1; done')
+
+    def put(self, path, data):
+        """Writes a file of some kilobytes."""
+        self.check(f'echo {base64.b64encode(data).decode()} | base64 -d >{path}')
 
     def keyboard(self, timeout=20):
         """The events of the first USB keyboard from now on, as a Keyboard."""
