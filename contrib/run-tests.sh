@@ -1,13 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Installs what is missing and runs every test there is, in about a quarter of an hour on two cores:
+#   contrib/run-tests.sh [--all]
+#
+# Installs what is missing and runs every test there is, in about 25 minutes on two cores:
 # all tests with gcc, all of them again with AddressSanitizer and UndefinedBehaviorSanitizer, a build with clang, the fuzz
-# targets for a bounded time, the unit tests under valgrind, and the formatting of the tree.
+# targets for a bounded time, the unit tests under valgrind, and the formatting of the tree. Of the device table it runs
+# the fast half with one client; --all adds the whole of it with every client, which takes half an hour more.
 # The last line is `N passed, N failed`; the exit status says the same.
 
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+
+whole_table=false
+case "$*" in
+    '') ;;
+    --all) whole_table=true ;;
+    *) echo "run-tests.sh: unknown arguments '$*' (use --all, or none)" >&2; exit 2 ;;
+esac
 
 passed=0
 failed=0
@@ -90,6 +100,7 @@ step "formatting of the tree" check_format
 step "build with gcc" build build-gcc --buildtype=debugoptimized --prefix="$PWD/build-gcc/installed" &&
     run_tests "tests" build-gcc
 step "installed programs" check_installed
+! $whole_table || step "the whole device table" env RDPUSB_BUILD=build-gcc tests/vm/devices.py --all
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 # or it only prints
 # Our programs again, with one client, for time's sake: the other one is the same to them.
 export RDPUSB_CLIENTS=xfreerdp3
