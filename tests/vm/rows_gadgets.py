@@ -124,19 +124,25 @@ def _pointing(events):
     return reports, changes
 
 
-def _open_events(setup, interface):
-    """Starts to read the input events of an interface; returns the event file and the command."""
-    pattern = f'/sys/bus/usb/devices/*:1.{interface}/*/input/input*/event*'
+def _open(setup, interface, kind):
+    """Starts to read `hidraw*` or `input/input*/event*` of an interface; returns the command and the device's name."""
+    pattern = f'/sys/bus/usb/devices/*:1.{interface}/*/{kind}'
     name = setup.guest.check(f'until ls -d {pattern}; do sleep 0.1; done 2>/dev/null').strip().rpartition('/')[2]
-    # The kernel keeps few events for a reader that is late. This one never is, and never waits for us.
-    command = setup.guest.begin(f'exec 3</dev/input/{name}; >/tmp/{name}; /bin/chrt -f 50 cat <&3 >/tmp/{name} & '
+    device = name if name.startswith('hidraw') else f'input/{name}'
+    # The kernel keeps little for a reader that is late. This one has priority, and never waits for us.
+    command = setup.guest.begin(f'exec 3</dev/{device}; >/tmp/{name}; /bin/chrt -f 50 cat <&3 >/tmp/{name} & '
                                 f'echo; exec tail -c +1 -f /tmp/{name}', 300)
     command.read(1, 10)
-    return f'/dev/input/{name}', command
+    return command, device
 
 
-def _close_events(setup, *commands):
-    setup.guest.check('kill $(pidof cat tail); rm /tmp/event*')
+def _expect_reports(command, reports, what):
+    for number, report in enumerate(reports):
+        equal(command.read(len(report), 60).hex(), report.hex(), f'report {number} of the {what}')
+
+
+def _close(setup, *commands):
+    setup.guest.check('kill $(pidof cat tail); rm -f /tmp/event* /tmp/hidraw*')
     for command in commands:
         command.wait()
 
@@ -160,27 +166,35 @@ def _expect_changes(command, expected, what):
                    modules='usb_f_hid'))
 def keyboard_and_mouse(setup):
     setup.plug()
-    keyboard, typed = _open_events(setup, 0)
-    _, pointed = _open_events(setup, 1)
-    typing, pressed = _typing(3000)
-    pointing, moved = _pointing(2000)
+    # Every report, in order. The buffer for input events holds less than three reports of so many keys.
+    typing, pointing = _typing(3000)[0], _pointing(2000)[0]
+    typed, pointed = _open(setup, 0, 'hidraw/hidraw*')[0], _open(setup, 1, 'hidraw/hidraw*')[0]
     setup.machine.put('/tmp/keyboard', b''.join(typing))
     setup.machine.put('/tmp/mouse', b''.join(pointing))
-    writing = [setup.machine.begin('dd bs=8 if=/tmp/keyboard of=/dev/hidg0 2>/dev/null', 60),
-               setup.machine.begin('dd bs=4 if=/tmp/mouse of=/dev/hidg1 2>/dev/null', 60)]
-    _expect_changes(typed, pressed, 'keyboard')
-    _expect_changes(pointed, moved, 'mouse')
+    writing = [setup.machine.begin('dd bs=8 if=/tmp/keyboard of=/dev/hidg0 2>/dev/null', 120),
+               setup.machine.begin('dd bs=4 if=/tmp/mouse of=/dev/hidg1 2>/dev/null', 120)]
+    _expect_reports(typed, typing, 'keyboard')
+    _expect_reports(pointed, pointing, 'mouse')
     for command in writing:
         equal(command.wait()[0], 0, 'status of the writer')
+    _close(setup, typed, pointed)
+
+    # What the kernel makes of some.
+    (typed, keyboard), (pointed, _) = _open(setup, 0, 'input/input*/event*'), _open(setup, 1, 'input/input*/event*')
+    for command, (reports, changes), gadget, what in ((typed, _typing(6), 'hidg0', 'keyboard'),
+                                                      (pointed, _pointing(16), 'hidg1', 'mouse')):
+        setup.machine.put('/tmp/reports', b''.join(reports))
+        setup.machine.check(f'dd bs={len(reports[0])} if=/tmp/reports of=/dev/{gadget} 2>/dev/null')
+        _expect_changes(command, changes, what)
 
     lights = setup.machine.begin('exec cat /dev/hidg0', 30)
     setup.guest.put('/tmp/light', EVENT.pack(0, 0, EV_LED, 1, 1))
-    setup.guest.check(f'cat /tmp/light >{keyboard}')
+    setup.guest.check(f'cat /tmp/light >/dev/{keyboard}')
     while lights.read(1, 20) != b'\2':  # caps lock; the reports before are the guest's own
         pass
     setup.machine.check('kill $(pidof cat)')
     lights.wait()
-    _close_events(setup, typed, pointed)
+    _close(setup, typed, pointed)
 
 
 @row('composite disk, serial, keyboard', by='three functions', modules='cdc_acm', device=Gadget(
@@ -191,16 +205,16 @@ def composite(setup):
     setup.plug()
     disk = '/dev/' + setup.wait(ATTACHED)[1]
     setup.wait(r'ttyACM0: USB ACM device')
-    _, typed = _open_events(setup, 3)
-    typing, pressed = _typing(500)
+    typed, _ = _open(setup, 3, 'hidraw/hidraw*')
+    typing, _ = _typing(500)
     setup.machine.put('/tmp/keyboard', b''.join(typing))
     writing = setup.machine.begin('dd bs=8 if=/tmp/keyboard of=/dev/hidg0 2>/dev/null', 60)
     reading = setup.guest.begin(f'sha256sum <{disk}', 60)
     _echo(setup, 'ttyACM0', 65536)
-    _expect_changes(typed, pressed, 'keyboard')
+    _expect_reports(typed, typing, 'keyboard')
     equal(writing.wait()[0], 0, 'status of the writer')
     equal(reading.wait()[1], setup.machine.check('sha256sum </run/disk', 60), 'checksum of the disk')
-    _close_events(setup, typed)
+    _close(setup, typed)
 
 
 @row('serial port ACM, 1 MiB each way', by='f_acm', modules='cdc_acm', fast=True,
