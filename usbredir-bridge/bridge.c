@@ -353,8 +353,9 @@ void rdpusb_bridge_get_counters(const RdpusbBridge *bridge, RdpusbCounters *coun
     rdpusb_device_channel_get_counters(bridge->channel, counters);
     counters->held_requests_now += bridge->device->guest_requests;
     counters->held_bytes_now += bridge->device->guest_bytes + bridge->device->bytes_at_client;
-    counters->dropped_packets =
-        bridge->dropped_packets + (bridge->guest ? bridge->guest->dropped : 0);
+    counters->dropped_packets = bridge->dropped_packets + bridge->device->dropped_packets +
+                                (bridge->guest ? bridge->guest->dropped : 0);
+    counters->lost_packets = bridge->device->lost_packets;
 }
 
 const RdpusbDeviceInfo *rdpusb_bridge_device_info(const RdpusbBridge *bridge)

@@ -197,7 +197,8 @@ typedef struct {
     uint64_t bytes_in, bytes_out; /* that the device sent and took */
     uint64_t held_requests_now;   /* that wait for an end, the guest's included */
     uint64_t held_bytes_now;      /* that count against some limit for that reason */
-    uint64_t dropped_packets;     /* of streams, for a guest that does not read */
+    uint64_t dropped_packets;     /* of streams: too many for who should have taken them */
+    uint64_t lost_packets;        /* isochronous, of requests that failed or never came back */
 } RdpusbCounters;
 RDPUSB_EXPORT void rdpusb_device_channel_get_counters(const RdpusbDeviceChannel *channel,
                                                       RdpusbCounters *counters);

@@ -109,10 +109,11 @@ static void log_counters(const UsbDevice *device)
     g_debug("device %u: over: %" G_GUINT64_FORMAT " requests, %" G_GUINT64_FORMAT
             " ended, %" G_GUINT64_FORMAT " given up; %" G_GUINT64_FORMAT
             " bytes in, %" G_GUINT64_FORMAT " out; %" G_GUINT64_FORMAT
-            " packets dropped; %" G_GUINT64_FORMAT " requests and %" G_GUINT64_FORMAT " bytes held",
+            " packets dropped, %" G_GUINT64_FORMAT " lost; %" G_GUINT64_FORMAT
+            " requests and %" G_GUINT64_FORMAT " bytes held",
             device->number, counters.asked, counters.ended, counters.given_up, counters.bytes_in,
-            counters.bytes_out, counters.dropped_packets, counters.held_requests_now,
-            counters.held_bytes_now);
+            counters.bytes_out, counters.dropped_packets, counters.lost_packets,
+            counters.held_requests_now, counters.held_bytes_now);
 }
 
 void usb_device_free(UsbDevice *device)

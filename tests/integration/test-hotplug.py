@@ -29,7 +29,7 @@ FLOWS = {'0x81': f'4096 {DEPTH}', '0x01': f'4096 {DEPTH}', '0x83': '', '0x03': f
 HELD = ('81', '01', '03')  # where guests ask; a stream's requests are made by the bridge, until it is cut
 RESTART = 'control-out 0x40 6 0 0'  # sequences begin anew
 OVER = re.compile(r'device (\d+): over: (\d+) requests, (\d+) ended, (\d+) given up; (\d+) bytes in, (\d+) out; '
-                  r'(\d+) packets dropped; (\d+) requests and (\d+) bytes held$', re.MULTILINE)
+                  r'(\d+) packets dropped, (\d+) lost; (\d+) requests and (\d+) bytes held$', re.MULTILINE)
 
 
 def is_sanitized():
@@ -62,7 +62,7 @@ def check_ends(log):
     text = log.text()
     ends = [[int(word) for word in words] for words in OVER.findall(text)]
     equal(len({end[0] for end in ends}), len(ends), 'devices that ended once')
-    for device, asked, ended, given_up, _, _, _, requests, held in ends:
+    for device, asked, ended, given_up, _, _, _, _, requests, held in ends:
         equal((ended, given_up, requests, held), (asked, 0, 0, 0),
               f'requests ended and given up, requests and bytes held by device {device}')
     equal(re.findall('.*: (?:warning|error): .*', text), [], 'warnings')

@@ -169,6 +169,13 @@ static void assert_lost(World *world, unsigned from, unsigned n)
     }
 }
 
+static RdpusbCounters counted(World *world)
+{
+    RdpusbCounters counters;
+    rdpusb_bridge_get_counters(world->bridge, &counters);
+    return counters;
+}
+
 /* ---- Isochronous IN ---- */
 
 static void test_in(void)
@@ -263,6 +270,7 @@ static void test_in_overtaken(void)
     assert_lost(world, 0, PACKETS);
     assert_packets(world, PACKETS, PACKETS, 1);
     assert_packets(world, 2 * PACKETS, PACKETS, 2);
+    g_assert_cmpuint(counted(world).lost_packets, ==, PACKETS);
     /* It was cancelled: the client has nothing left to complete. */
     g_assert_false(complete_good(world, 0));
     g_assert_cmpuint(sent->len, ==, REQUESTS + 3);
@@ -380,6 +388,7 @@ static void test_in_backlog(void)
     /* It is about as much as two times what is at the client. */
     g_assert_cmpuint(n, >=, REQUESTS);
     g_assert_cmpuint(n, <=, 3 * REQUESTS);
+    g_assert_cmpuint(counted(world).dropped_packets, >, 0);
     world_forget(world);
     rdpusb_bridge_set_guest_backlog(world->bridge, 0);
     complete_good(world, n);
@@ -455,6 +464,7 @@ static void test_out_overflow(void)
     for (unsigned i = 0; i < sent->len; i++)
         later += nth(i)->n_packets;
     g_assert_cmpuint(later, <=, REQUESTS * PACKETS + 250);
+    g_assert_cmpuint(counted(world).dropped_packets, >=, 500 - REQUESTS * PACKETS - 250);
     g_assert_cmpuint(later, >=, at_client);
     while (fake_client_n_pending(world->client) > 0)
         for (unsigned i = 0; i < sent->len; i++)

@@ -96,6 +96,7 @@ static void answer_packet(Device *device, Endpoint *endpoint, DeviceStatus statu
 /* The device's time has passed, whatever came of it: as many packets as were asked for. */
 static void deliver_lost(Device *device, Endpoint *endpoint, unsigned n_packets)
 {
+    device->lost_packets += n_packets;
     for (unsigned i = 0; i < n_packets; i++)
         answer_packet(device, endpoint, DEVICE_IOERROR, NULL, 0, NULL);
 }
@@ -217,8 +218,10 @@ void isoch_flow(Device *device, Endpoint *endpoint, bool all)
         }
     /* The oldest first: what is heard late is of no use. */
     while (isoch->waiting.length > 0 &&
-           isoch->waiting.length + isoch->at_client > most_packets(stream))
+           isoch->waiting.length + isoch->at_client > most_packets(stream)) {
         g_bytes_unref(g_queue_pop_head(&isoch->waiting));
+        device->dropped_packets++;
+    }
 }
 
 void isoch_put(Device *device, Endpoint *endpoint, GBytes *packet)
@@ -231,7 +234,9 @@ void isoch_acknowledged(Device *device, Endpoint *endpoint, Transfer *transfer)
 {
     Isoch *isoch = &endpoint->stream.isoch;
     isoch->at_client -= transfer->n_packets;
-    if (transfer->packets)
+    if (!transfer->packets)
+        device->lost_packets += transfer->n_packets;
+    else
         isoch->acknowledged = MIN(isoch->acknowledged, device->now - transfer->sent_at);
     pace_advance(&isoch->pace, transfer->n_packets, device->now);
     /* The device has nothing left: gather anew, or each packet would come a little late. */
