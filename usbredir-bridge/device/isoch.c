@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-/* What the requests of an IN stream cover at least. QEMU asks for that, but counts the packets of
- * a SuperSpeed device in full frames, and then asks for an eighth. */
-#define LEAST_TIME (60 * G_TIME_SPAN_MILLISECOND)
+/* What the requests of an IN stream cover at least: they cost no delay, and outlast a process that
+ * is kept from running for a while. QEMU asks for 60 ms, but counts the packets of a SuperSpeed
+ * device in full frames, and then asks for an eighth. */
+#define LEAST_TIME (100 * G_TIME_SPAN_MILLISECOND)
 /* What has to be there before an OUT stream begins, when nothing is known of the network yet, and
  * the most that it waits for. */
 #define FIRST_CUSHION (30 * G_TIME_SPAN_MILLISECOND)

@@ -4,9 +4,9 @@
  * lost is passed on as lost, at its place, and never waited for.
  *
  * IN: the requests at the client are the buffer against the network: as long as one is there, the
- * device misses nothing. They cover what the guest asked for, more where time was lost, up to
- * ISOCH_MOST. What a network that stood still brings at once is never more than they hold, and QEMU
- * smooths that in its own 60 ms queue; so there is no queue here.
+ * device misses nothing. They cover what the guest asked for, or 100 ms, and more where time was
+ * lost, up to ISOCH_MOST. What a network that stood still brings at once is never more than they
+ * hold, and QEMU smooths that in its own queue of 60 to 120 ms; so there is no queue here.
  *
  * OUT: packets wait until there are enough to outlast the jitter, then go out as they come, packets
  * of equal size together. The guest's clock sets the pace, the acknowledgements tell how much the
