@@ -108,8 +108,9 @@ static bool check_success(const FakeGuestEvent *event, const char *what, GError 
 {
     if (event->status == usb_redir_success)
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s", what,
-                usb_status_to_string(event->status));
+    bool stall = event->status == usb_redir_stall;
+    g_set_error(error, G_IO_ERROR, stall ? G_IO_ERROR_NOT_SUPPORTED : G_IO_ERROR_FAILED, "%s: %s",
+                what, usb_status_to_string(event->status));
     return false;
 }
 
@@ -319,14 +320,24 @@ static GBytes *get_descriptor(GuestSocket *socket, uint8_t type, uint8_t index, 
     return g_steal_pointer(&descriptor);
 }
 
+/* A device may have no strings, whatever it says: no guest minds. */
+static bool forgive_stall(GError **reason, GError **error)
+{
+    if (g_error_matches(*reason, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED))
+        return true;
+    g_propagate_error(error, g_steal_pointer(reason));
+    return false;
+}
+
 static bool append_string(GuestSocket *socket, uint8_t index, GString *description, GError **error)
 {
     if (index == 0)
         return true;
+    g_autoptr(GError) reason = NULL;
     g_autoptr(GBytes) descriptor =
-        get_descriptor(socket, DESCRIPTOR_STRING, index, 0x0409, 255, 2, error);
+        get_descriptor(socket, DESCRIPTOR_STRING, index, 0x0409, 255, 2, &reason);
     if (!descriptor)
-        return false;
+        return forgive_stall(&reason, error);
     gsize length;
     const uint8_t *bytes = g_bytes_get_data(descriptor, &length);
     g_autofree char *text = g_convert((const char *) bytes + 2, (gssize) (length - 2), "UTF-8",
@@ -343,8 +354,11 @@ static bool append_strings(GuestSocket *socket, const uint8_t *device, GString *
 
     if (!device[14] && !device[15] && !device[16])
         return true;
-    languages = get_descriptor(socket, DESCRIPTOR_STRING, 0, 0, 255, 4, error);
-    return languages && append_string(socket, device[14], description, error) &&
+    g_autoptr(GError) reason = NULL;
+    languages = get_descriptor(socket, DESCRIPTOR_STRING, 0, 0, 255, 4, &reason);
+    if (!languages)
+        return forgive_stall(&reason, error);
+    return append_string(socket, device[14], description, error) &&
            append_string(socket, device[15], description, error) &&
            append_string(socket, device[16], description, error);
 }

@@ -43,6 +43,22 @@ class Vendor:
         self.options = {'id': usb_id, **options}
 
 
+class Isochronous:
+    """Streams of packets that count; see ../gadgets/isochronous-gadget.h."""
+    kind = 'isochronous'
+
+    def __init__(self, usb_id='1234:0004', **options):
+        self.id = usb_id
+        self.options = {'id': usb_id, **options}
+
+
+class Bootloader:
+    """Has two identities; see ../gadgets/bootloader-gadget.h."""
+    kind = 'bootloader'
+    id = '1209:0005#1209:0006'
+    options = {}
+
+
 class Gadgets:
     """The devices of one program: an environment to start it with, and their control socket. The n-th is number n."""
 
