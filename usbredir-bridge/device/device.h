@@ -136,8 +136,8 @@ struct Device {
     size_t bytes_at_client;
     uint64_t dropped_packets; /* isochronous OUT: too old to be sent */
     uint64_t lost_packets;    /* isochronous, of requests that failed as a whole or never came */
-    unsigned turn;  /* which endpoint sends first */
-    GQueue answers; /* of Answer */
+    unsigned turn;            /* which endpoint sends first */
+    GQueue answers;           /* of Answer */
 };
 
 /* `channel` outlives the device. */
