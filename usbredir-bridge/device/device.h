@@ -90,6 +90,11 @@ typedef struct {
     Stream stream;
 } Endpoint;
 
+static inline bool endpoint_is_in(const Endpoint *endpoint)
+{
+    return (endpoint->address & 0x80) != 0;
+}
+
 /* How far the reading of descriptors has come, see reader.c. */
 typedef struct {
     unsigned step;

@@ -18,11 +18,6 @@
 /* Below, a request is made longer before there are more of them. */
 #define USUAL_REQUEST_TIME (4 * G_TIME_SPAN_MILLISECOND)
 
-static bool is_in(const Endpoint *endpoint)
-{
-    return (endpoint->address & 0x80) != 0;
-}
-
 /* ep_info's interval is in frames at full speed, in microframes above. */
 static int64_t packet_time(const Device *device, const Endpoint *endpoint)
 {
@@ -57,16 +52,14 @@ static bool grow(Stream *stream)
 void isoch_init(const Device *device, Endpoint *endpoint, unsigned pkts_per_urb, unsigned no_urbs)
 {
     Stream *stream = &endpoint->stream;
-    stream->kind = is_in(endpoint) ? STREAM_ISOCH_IN : STREAM_ISOCH_OUT;
     stream->size = endpoint->max_packet_size;
     stream->wanted = no_urbs;
     Isoch *isoch = &stream->isoch;
-    g_queue_init(&isoch->waiting);
     isoch->packets = pkts_per_urb;
     isoch->asked = pkts_per_urb * no_urbs;
     isoch->acknowledged = INT64_MAX;
     pace_start(&isoch->pace, packet_time(device, endpoint));
-    while (is_in(endpoint) && ring_time(stream) < LEAST_TIME && grow(stream)) {
+    while (endpoint_is_in(endpoint) && ring_time(stream) < LEAST_TIME && grow(stream)) {
     }
     stream->backlog = (size_t) 2 * stream->wanted * isoch->packets * stream->size;
 }
@@ -105,11 +98,7 @@ static void deliver_lost(Device *device, Endpoint *endpoint, unsigned n_packets)
 static void deliver_packets(Device *device, Endpoint *endpoint, Transfer *transfer)
 {
     g_autoptr(GBytes) hold = NULL;
-    const uint8_t *data = transfer->view;
-    if (transfer->kept) {
-        hold = g_byte_array_free_to_bytes(g_steal_pointer(&transfer->kept));
-        data = g_bytes_get_data(hold, NULL);
-    }
+    const uint8_t *data = transfer_take_data(transfer, &hold);
     for (unsigned i = 0; i < transfer->n_packets; i++) {
         const RdpusbIsochPacket *packet = &transfer->packets[i];
         answer_packet(device, endpoint, device_status_from_client(packet->status, true),

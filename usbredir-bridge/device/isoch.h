@@ -20,7 +20,8 @@
 /* The most that the requests of one stream cover, microseconds. */
 #define ISOCH_MOST (250 * G_TIME_SPAN_MILLISECOND)
 
-/* Fills endpoint->stream for so many packets in so many requests. */
+/* Fills the rest of an endpoint->stream that was just begun, for so many packets in so many
+ * requests. */
 void isoch_init(const Device *device, Endpoint *endpoint, unsigned pkts_per_urb, unsigned no_urbs);
 /* Forgets what waits. */
 void isoch_clear(Stream *stream);

@@ -101,12 +101,7 @@ static void answer(Device *device, Transfer *transfer)
     a->length = transfer->status == DEVICE_SUCCESS ? transfer->done : 0;
     if (!transfer->in || a->length == 0)
         return;
-    if (transfer->kept) {
-        a->hold = g_byte_array_free_to_bytes(g_steal_pointer(&transfer->kept));
-        a->data = g_bytes_get_data(a->hold, NULL);
-    } else {
-        a->data = transfer->view;
-    }
+    a->data = transfer_take_data(transfer, &a->hold);
 }
 
 static void account_answered(Device *device, const Transfer *transfer)

@@ -28,11 +28,6 @@
  * is given up. FreeRDP is silent when a transfer fails as a whole with a stall. */
 #define SILENCE G_TIME_SPAN_SECOND
 
-static bool is_in(const Endpoint *endpoint)
-{
-    return (endpoint->address & 0x80) != 0;
-}
-
 /* ---- Life ---- */
 
 static bool can_start(const Endpoint *endpoint)
@@ -50,7 +45,7 @@ static Stream *begin(Endpoint *endpoint, StreamKind kind)
 
 bool stream_start_interrupt(Device *device, Endpoint *endpoint)
 {
-    if (!can_start(endpoint) || !is_in(endpoint))
+    if (!can_start(endpoint) || !endpoint_is_in(endpoint))
         return false;
     Stream *stream = begin(endpoint, STREAM_INTERRUPT);
     stream->wanted = INTERRUPT_TRANSFERS;
@@ -63,7 +58,7 @@ bool stream_start_interrupt(Device *device, Endpoint *endpoint)
 bool stream_start_bulk(Device *device, Endpoint *endpoint, uint32_t stream_id,
                        uint32_t bytes_per_transfer, unsigned no_transfers)
 {
-    if (!can_start(endpoint) || !is_in(endpoint) || no_transfers == 0 ||
+    if (!can_start(endpoint) || !endpoint_is_in(endpoint) || no_transfers == 0 ||
         no_transfers > MAX_TRANSFERS || bytes_per_transfer == 0 ||
         bytes_per_transfer > MAX_TRANSFER_BYTES ||
         bytes_per_transfer % endpoint->max_packet_size != 0)
@@ -82,7 +77,7 @@ bool stream_start_isoch(Device *device, Endpoint *endpoint, unsigned pkts_per_ur
     if (!can_start(endpoint) || pkts_per_urb == 0 || pkts_per_urb > MAX_ISOCH_PACKETS ||
         no_urbs == 0 || no_urbs > MAX_TRANSFERS)
         return false;
-    begin(endpoint, is_in(endpoint) ? STREAM_ISOCH_IN : STREAM_ISOCH_OUT);
+    begin(endpoint, endpoint_is_in(endpoint) ? STREAM_ISOCH_IN : STREAM_ISOCH_OUT);
     isoch_init(device, endpoint, pkts_per_urb, no_urbs);
     stream_fill(device, endpoint);
     return true;
@@ -215,12 +210,7 @@ static void deliver(Device *device, Endpoint *endpoint, Transfer *transfer)
     answer->stream_id = stream->stream_id;
     answer->backlog = stream->backlog;
     answer->length = transfer->done;
-    if (transfer->kept) {
-        answer->hold = g_byte_array_free_to_bytes(g_steal_pointer(&transfer->kept));
-        answer->data = g_bytes_get_data(answer->hold, NULL);
-    } else {
-        answer->data = transfer->view;
-    }
+    answer->data = transfer_take_data(transfer, &answer->hold);
 }
 
 /* FreeRDP's own time-out, or its cancelling of everything when one pipe is reset. */
@@ -235,7 +225,7 @@ static void process(Device *device, Endpoint *endpoint, Transfer *transfer)
     bool isoch = transfer->n_packets > 0;
     if (status == RDPUSB_STATUS_SUCCESS)
         endpoint->stream.errors = 0;
-    if (isoch && is_in(endpoint))
+    if (isoch && endpoint_is_in(endpoint))
         isoch_deliver(device, endpoint, transfer);
     else if (isoch)
         isoch_acknowledged(device, endpoint, transfer);
@@ -275,7 +265,7 @@ static void process_completed(Device *device, Endpoint *endpoint)
 static void lose_head(Device *device, Endpoint *endpoint)
 {
     Transfer *head = g_queue_peek_head(&endpoint->transfers);
-    if (is_in(endpoint))
+    if (endpoint_is_in(endpoint))
         isoch_deliver(device, endpoint, head);
     else
         isoch_acknowledged(device, endpoint, head);

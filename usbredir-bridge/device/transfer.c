@@ -23,3 +23,11 @@ void transfer_free(Transfer *transfer)
     g_free(transfer->packets);
     g_free(transfer);
 }
+
+const uint8_t *transfer_take_data(Transfer *transfer, GBytes **hold)
+{
+    if (!transfer->kept)
+        return transfer->view;
+    *hold = g_byte_array_free_to_bytes(g_steal_pointer(&transfer->kept));
+    return g_bytes_get_data(*hold, NULL);
+}

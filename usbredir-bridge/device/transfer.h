@@ -46,3 +46,6 @@ typedef struct {
 
 Transfer *transfer_new(Endpoint *endpoint, TransferKind kind, uint64_t id, uint32_t length);
 void transfer_free(Transfer *transfer);
+/* The IN bytes for the answer. *hold becomes the caller's, and is what keeps them alive; it stays
+ * as it is when they are a view of a client message. */
+const uint8_t *transfer_take_data(Transfer *transfer, GBytes **hold);
