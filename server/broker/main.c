@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     bool print_version = false;
     g_autoptr(GError) error = NULL;
     setlocale(LC_ALL, "");
-    log_open();
+    log_open("rdpusbd");
     signal(SIGPIPE, SIG_IGN); /* of standard output */
     g_autoptr(Config) config = config_new(argv, &print_version, &error);
     if (print_version) {

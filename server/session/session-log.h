@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log of one session process: GLib's log, to the journal when standard error goes there, else
- * as lines to standard error that carry the client's address. FreeRDP's own log joins it at level
- * debug: what matters of it is said by us, in words for an administrator.
+ * FreeRDP's own log joins ours (common/log.h) at level debug: what matters of it is said by us, in
+ * words for an administrator.
  */
 #pragma once
 
-#include <glib.h>
 #include <stdbool.h>
 
 /* Once, before threads exist and before FreeRDP is called. */

@@ -8,6 +8,7 @@
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static gint lowest = LOG_INFO; /* read by GDBus' thread too */
+static char name[128]; /* of the program, with its label; written before that thread exists */
 
 const char *log_level_to_string(LogLevel level)
 {
@@ -34,13 +35,24 @@ static LogLevel level_of(GLogLevelFlags flags)
     return flags & G_LOG_LEVEL_DEBUG ? LOG_DEBUG : LOG_INFO;
 }
 
-static const char *field(const GLogField *fields, gsize n_fields, const char *key)
+static const char *message_of(const GLogField *fields, gsize n_fields)
 {
     for (gsize i = 0; i < n_fields; i++) {
-        if (strcmp(fields[i].key, key) == 0 && fields[i].length < 0)
+        if (strcmp(fields[i].key, "MESSAGE") == 0 && fields[i].length < 0)
             return fields[i].value;
     }
     return "";
+}
+
+/* A message may quote a peer: one message stays one line. */
+static char *to_one_line(const char *message)
+{
+    char *line = g_utf8_make_valid(message, -1);
+    for (char *c = line; *c; c++) {
+        if (g_ascii_iscntrl(*c))
+            *c = ' ';
+    }
+    return line;
 }
 
 static GLogWriterOutput write_line(GLogLevelFlags flags, const GLogField *fields, gsize n_fields,
@@ -54,16 +66,22 @@ static GLogWriterOutput write_line(GLogLevelFlags flags, const GLogField *fields
         return G_LOG_WRITER_HANDLED;
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autofree char *time = g_date_time_format(now, "%H:%M:%S");
-    fprintf(stderr, "%s.%03d rdpusbd: %s%s%s\n", time, g_date_time_get_microsecond(now) / 1000,
-            level == LOG_INFO ? "" : level_names[level], level == LOG_INFO ? "" : ": ",
-            field(fields, n_fields, "MESSAGE"));
+    g_autofree char *text = to_one_line(message_of(fields, n_fields));
+    fprintf(stderr, "%s.%03d %s: %s%s%s\n", time, g_date_time_get_microsecond(now) / 1000, name,
+            level == LOG_INFO ? "" : level_names[level], level == LOG_INFO ? "" : ": ", text);
     fflush(stderr);
     return G_LOG_WRITER_HANDLED;
 }
 
-void log_open(void)
+void log_open(const char *program)
 {
+    g_strlcpy(name, program, sizeof name);
     g_log_set_writer_func(write_line, NULL, NULL);
+}
+
+void log_set_label(const char *label)
+{
+    g_snprintf(name + strlen(name), sizeof name - strlen(name), "[%s]", label);
 }
 
 void log_set_level(LogLevel level)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon's log: GLib's structured log, to the journal when standard error goes there, else as
- * plain lines to standard error. Standard output stays free for `listening on`.
+ * The log of each program: GLib's structured log, to the journal when standard error goes there,
+ * else as plain lines to standard error. Standard output stays free for what a program prints.
  */
 #pragma once
 
@@ -13,9 +13,12 @@ typedef enum { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } LogLevel;
 const char *log_level_to_string(LogLevel level);
 bool log_level_parse(const char *text, LogLevel *level);
 
-/* Once, before threads exist. */
-void log_open(void);
+/* Once, before threads exist. `program` is copied and begins each line. */
+void log_open(const char *program);
 void log_set_level(LogLevel level);
+/* Text that follows the program's name in brackets, as the client's address; before threads exist.
+ */
+void log_set_label(const char *label);
 
 /* `text` of a peer, in quotes, as one printable line of bounded length. Caller frees. */
 char *log_quote(const char *text);
