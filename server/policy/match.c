@@ -131,22 +131,27 @@ static bool is_known(const PolicyClause *clause, const PolicyFacts *facts)
     return !of_subject || facts->of[clause->attribute].n > 0;
 }
 
-bool policy_clause_matches(const PolicyClause *clause, const PolicyFacts *facts)
+static bool holds(const PolicyClause *clause, const PolicyValue *facts, gsize n)
 {
-    const PolicyValue *values = facts->of[clause->attribute].values;
-    gsize n = facts->of[clause->attribute].n;
-    if (!is_known(clause, facts))
-        return false;
     switch (clause->set_operator) {
-    case OPERATOR_EQUALS: return equal(clause, values, n);
-    case OPERATOR_EQUALS_ORDERED: return equal_in_order(clause, values, n);
-    case OPERATOR_ALL_OF: return all_are_there(clause, values, n);
-    case OPERATOR_ONE_OF: return any_is_there(clause, values, n);
-    case OPERATOR_NONE_OF: return !any_is_there(clause, values, n);
-    case OPERATOR_MATCH_ALL: return nothing_else_is_there(clause, values, n);
+    case OPERATOR_EQUALS: return equal(clause, facts, n);
+    case OPERATOR_EQUALS_ORDERED: return equal_in_order(clause, facts, n);
+    case OPERATOR_ALL_OF: return all_are_there(clause, facts, n);
+    case OPERATOR_ONE_OF: return any_is_there(clause, facts, n);
+    case OPERATOR_NONE_OF: return !any_is_there(clause, facts, n);
+    case OPERATOR_MATCH_ALL: return nothing_else_is_there(clause, facts, n);
     case N_OPERATORS: break;
     }
     g_assert_not_reached();
+}
+
+PolicyMatch policy_clause_match(const PolicyClause *clause, const PolicyFacts *facts)
+{
+    if (!is_known(clause, facts))
+        return POLICY_MATCH_UNKNOWN;
+    return holds(clause, facts->of[clause->attribute].values, facts->of[clause->attribute].n)
+               ? POLICY_MATCHES
+               : POLICY_MATCHES_NOT;
 }
 
 static void append_fact(GString *text, PolicyAttribute attribute, const PolicyValue *fact)

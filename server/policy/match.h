@@ -16,6 +16,6 @@ void policy_facts_init(PolicyFacts *facts, const PolicyDevice *device,
 void policy_facts_clear(PolicyFacts *facts);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PolicyFacts, policy_facts_clear)
 
-bool policy_clause_matches(const PolicyClause *clause, const PolicyFacts *facts);
+PolicyMatch policy_clause_match(const PolicyClause *clause, const PolicyFacts *facts);
 /* The clause and what it was compared with: `name "a": the device's name is "b"`. Caller frees. */
 char *policy_clause_explain(const PolicyClause *clause, const PolicyFacts *facts);

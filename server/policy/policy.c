@@ -157,7 +157,7 @@ void policy_decide(const Policy *policy, const PolicyDevice *device, const Polic
     *decision = (PolicyDecision){.target = POLICY_BLOCK};
     for (guint i = 0; i < policy->rules->len && !decision->file; i++) {
         const PolicyRule *rule = g_ptr_array_index(policy->rules, i);
-        if (policy_rule_matches(rule, &facts, NULL))
+        if (policy_rule_matches(rule, &facts))
             *decision = decision_by(rule);
     }
 }
@@ -167,13 +167,13 @@ void policy_explain(const Policy *policy, const PolicyDevice *device, const Poli
 {
     g_auto(PolicyFacts) facts = {0};
     policy_facts_init(&facts, device, subject);
-    bool matches = false;
-    for (guint i = 0; i < policy->rules->len && !matches; i++) {
+    PolicyMatch match = POLICY_MATCHES_NOT;
+    for (guint i = 0; i < policy->rules->len && match != POLICY_MATCHES; i++) {
         const PolicyRule *rule = g_ptr_array_index(policy->rules, i);
         g_autofree char *why = NULL;
-        matches = policy_rule_matches(rule, &facts, &why);
+        match = policy_rule_explain(rule, &facts, &why);
         PolicyDecision decision = decision_by(rule);
-        step(&decision, matches, why, data);
+        step(&decision, match, why, data);
     }
 }
 

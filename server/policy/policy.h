@@ -67,9 +67,15 @@ void policy_decide(const Policy *policy, const PolicyDevice *device, const Polic
 /* "blocked by FILE:LINE (RULE)", or "blocked: no rule matches it"; one line. Caller frees. */
 char *policy_decision_describe(const PolicyDecision *decision);
 
+typedef enum {
+    POLICY_MATCHES,
+    POLICY_MATCHES_NOT,
+    POLICY_MATCH_UNKNOWN, /* it asks for a user or a VM that is not known: does not match */
+} PolicyMatch;
+
 /* Each rule in turn, up to the one that decides: whether it matches, and why. `why` is one line
  * about the attribute that does not match, or about all that do. */
-typedef void (*PolicyStep)(const PolicyDecision *rule, bool matches, const char *why,
+typedef void (*PolicyStep)(const PolicyDecision *rule, PolicyMatch match, const char *why,
                            gpointer data);
 void policy_explain(const Policy *policy, const PolicyDevice *device, const PolicySubject *subject,
                     PolicyStep step, gpointer data);

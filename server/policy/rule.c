@@ -92,22 +92,31 @@ void policy_rule_free(PolicyRule *rule)
     g_free(rule);
 }
 
-bool policy_rule_matches(const PolicyRule *rule, const PolicyFacts *facts, char **why)
+bool policy_rule_matches(const PolicyRule *rule, const PolicyFacts *facts)
 {
-    g_autoptr(GString) reasons = why ? g_string_new(NULL) : NULL;
-    bool matches = true;
-    for (guint i = 0; i < rule->clauses->len && matches; i++) {
+    for (guint i = 0; i < rule->clauses->len; i++) {
         const PolicyClause *clause = &g_array_index(rule->clauses, PolicyClause, i);
-        matches = policy_clause_matches(clause, facts);
-        if (!why)
+        if (policy_clause_match(clause, facts) != POLICY_MATCHES)
+            return false;
+    }
+    return true;
+}
+
+PolicyMatch policy_rule_explain(const PolicyRule *rule, const PolicyFacts *facts, char **why)
+{
+    GString *reasons = g_string_new(rule->clauses->len == 0 ? "it matches every device" : NULL);
+    PolicyMatch result = POLICY_MATCHES;
+    /* What does not match in any case is a better reason than what is not known. */
+    for (guint i = 0; i < rule->clauses->len && result != POLICY_MATCHES_NOT; i++) {
+        const PolicyClause *clause = &g_array_index(rule->clauses, PolicyClause, i);
+        PolicyMatch match = policy_clause_match(clause, facts);
+        if (result != POLICY_MATCHES && match != POLICY_MATCHES_NOT)
             continue;
+        result = match;
         g_autofree char *reason = policy_clause_explain(clause, facts);
-        g_string_truncate(reasons, matches ? reasons->len : 0);
+        g_string_truncate(reasons, match == POLICY_MATCHES ? reasons->len : 0);
         g_string_append_printf(reasons, "%s%s", reasons->len ? "; " : "", reason);
     }
-    if (why && rule->clauses->len == 0)
-        g_string_append(reasons, "it matches every device");
-    if (why)
-        *why = g_string_free(g_steal_pointer(&reasons), FALSE);
-    return matches;
+    *why = g_string_free(reasons, FALSE);
+    return result;
 }

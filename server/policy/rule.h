@@ -17,5 +17,6 @@ bool policy_rule_parse(const char *file, unsigned line, const char *text, gsize 
                        PolicyRule **rule, GError **error);
 void policy_rule_free(PolicyRule *rule);
 
-/* With `why`: the first clause that does not match, or all if they do. Caller frees it. */
-bool policy_rule_matches(const PolicyRule *rule, const PolicyFacts *facts, char **why);
+bool policy_rule_matches(const PolicyRule *rule, const PolicyFacts *facts);
+/* `why` is about the clause that does not match, or about all of them. Caller frees it. */
+PolicyMatch policy_rule_explain(const PolicyRule *rule, const PolicyFacts *facts, char **why);

@@ -613,9 +613,10 @@ static void test_shipped_rules(void)
     }
 }
 
-static void collect(const PolicyDecision *rule, bool matches, const char *why, gpointer data)
+static void collect(const PolicyDecision *rule, PolicyMatch match, const char *why, gpointer data)
 {
-    g_string_append_printf(data, "%u %s %s|", rule->line, matches ? "yes" : "no", why);
+    static const char *const names[] = {"yes", "no", "unknown"};
+    g_string_append_printf(data, "%u %s %s|", rule->line, names[match], why);
 }
 
 static void test_explain(void)
@@ -638,6 +639,14 @@ static void test_explain(void)
                     "4 no group one-of { wheel }: the user's groups are \"staff\" \"USB users\"|"
                     "5 yes with-interface one-of { 03:01:* }: the device has 03:01:01 03:00:00; "
                     "vm vm1: the VM is \"vm1\"|");
+    g_string_truncate(steps, 0);
+    g_autoptr(Policy) unknown =
+        policy_of("block user alice id 046d:c31c\nblock vm vm1 id 0951:*\nblock group a\n");
+    policy_explain(unknown, device_description_device(description), &nobody, collect, steps);
+    g_assert_cmpstr(steps->str, ==,
+                    "1 unknown user alice: the user is not known|"
+                    "2 no id 0951:*: the device's id is 046d:c31c|"
+                    "3 no group a: the user is in no group|");
 }
 
 int main(int argc, char **argv)
