@@ -64,8 +64,9 @@ static bool parse_arguments(int argc, char **argv, Question *question, GError **
 {
     g_autoptr(GOptionContext) context = options_new(question);
     g_set_prgname("rdpusbctl policy");
-    if (!g_option_context_parse(context, &argc, &argv, error)) {
-        g_prefix_error(error, "see rdpusbctl policy --help: ");
+    g_autoptr(GError) problem = NULL;
+    if (!g_option_context_parse(context, &argc, &argv, &problem)) {
+        g_set_error(error, INPUT_ERROR, 0, "%s: see rdpusbctl policy --help", problem->message);
         return false;
     }
     char **words = question->words;

@@ -130,7 +130,7 @@ static void test_bad_input(void)
     CHECK(2, "",
           "rdpusbctl: the device description has to be one argument: put it into single quotes\n",
           "id", "0951:1666");
-    CHECK(2, "", "rdpusbctl: see rdpusbctl policy --help: Unknown option --port\n", "--port", "1",
+    CHECK(2, "", "rdpusbctl: Unknown option --port: see rdpusbctl policy --help\n", "--port", "1",
           DISK);
     check((const char *const[]){"check", NULL}, 2, "",
           "rdpusbctl: the device description is missing: " USE);
