@@ -613,6 +613,30 @@ static void test_shipped_rules(void)
     }
 }
 
+static bool is_rule(const char *line)
+{
+    return g_str_has_prefix(line, "    allow ") || g_str_has_prefix(line, "    block") ||
+           g_str_has_prefix(line, "    reject ");
+}
+
+/* What the manual shows as rules are rules. */
+static void test_manual(void)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *path =
+        g_test_build_filename(G_TEST_DIST, "..", "..", "docs", "man", "rdpusb-rules.5.rst", NULL);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    unsigned n = 0;
+    for (guint i = 0; lines[i]; i++) {
+        if (!is_rule(lines[i]) || strstr(lines[i], "blocked by"))
+            continue;
+        g_autoptr(Policy) policy = policy_of(lines[i]);
+        n += policy_n_rules(policy);
+    }
+    g_assert_cmpuint(n, ==, 14);
+}
+
 static void collect(const PolicyDecision *rule, PolicyMatch match, const char *why, gpointer data)
 {
     static const char *const names[] = {"yes", "no", "unknown"};
@@ -664,6 +688,7 @@ int main(int argc, char **argv)
     g_test_add_func("/policy/order-of-files", test_order_of_files);
     g_test_add_func("/policy/folders", test_folders);
     g_test_add_func("/policy/shipped-rules", test_shipped_rules);
+    g_test_add_func("/policy/manual", test_manual);
     g_test_add_func("/policy/explain", test_explain);
     return g_test_run();
 }
