@@ -3,13 +3,14 @@
 
 #include <unistd.h>
 
+#include "admission.h"
 #include "listener.h"
 
 /* The daemon ends within two seconds; sessions get most of them. */
 #define CLOSE_MILLISECONDS 1500
 
 struct Broker {
-    const ConnectionContext *context;
+    const Services *services;
     Listener *listener;
     GHashTable *connections; /* set of Connection */
     unsigned turned_away;    /* since the limit was reached */
@@ -54,26 +55,35 @@ static void turn_away(Broker *broker, int client, const char *peer)
                   peer);
 }
 
+static char *source_of(const char *peer)
+{
+    g_autoptr(GSocketAddress) address = listener_address_parse(peer, NULL);
+    return admission_source(
+        address ? g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)) : NULL);
+}
+
 static void on_accepted(void *owner, int client, const char *peer)
 {
     Broker *broker = owner;
-    if (g_hash_table_size(broker->connections) >= broker->context->config->limits.max_connections) {
+    g_autofree char *source = source_of(peer);
+    if (g_hash_table_size(broker->connections) >=
+        broker->services->config->limits.max_connections) {
         turn_away(broker, client, peer);
         return;
     }
     g_autoptr(GError) error = NULL;
     Connection *connection =
-        connection_new(broker->context, client, peer, on_connection_ended, broker, &error);
+        connection_new(broker->services, client, peer, source, on_connection_ended, broker, &error);
     if (connection)
         g_hash_table_add(broker->connections, connection);
     else
         g_warning("connection from %s dropped: no session process: %s", peer, error->message);
 }
 
-Broker *broker_new(const ConnectionContext *context)
+Broker *broker_new(const Services *services)
 {
     Broker *broker = g_new0(Broker, 1);
-    broker->context = context;
+    broker->services = services;
     broker->connections = g_hash_table_new_full(NULL, NULL, connection_destroy, NULL);
     return broker;
 }
@@ -91,7 +101,7 @@ void broker_free(Broker *broker)
 bool broker_open(Broker *broker, GError **error)
 {
     broker->listener = listener_new(on_accepted, broker);
-    if (!listener_open(broker->listener, broker->context->config->listen, error))
+    if (!listener_open(broker->listener, broker->services->config->listen, error))
         return false;
     listener_print(broker->listener);
     return true;
@@ -109,6 +119,17 @@ static gboolean on_close_deadline(gpointer data)
     while (g_hash_table_iter_next(&iterator, &connection, NULL))
         connection_kill(connection);
     return G_SOURCE_REMOVE;
+}
+
+void broker_apply_rules(Broker *broker)
+{
+    GHashTableIter iterator;
+    gpointer connection;
+    g_hash_table_iter_init(&iterator, broker->connections);
+    while (g_hash_table_iter_next(&iterator, &connection, NULL)) {
+        if (!connection_is_unauthenticated(connection))
+            connection_apply_rules(connection);
+    }
 }
 
 void broker_close(Broker *broker, void (*closed)(void *owner), void *owner)

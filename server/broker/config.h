@@ -10,10 +10,6 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* CONFIG_ERROR: somebody has to correct an option or a line; its text names it. */
-#define CONFIG_ERROR (config_error_quark())
-GQuark config_error_quark(void);
-
 typedef struct {
     guint64 max_connections;      /* clients at a time; more are turned away */
     guint64 max_session_memory;   /* bytes of one session process; 0 is no limit */
@@ -22,29 +18,65 @@ typedef struct {
     guint64 max_bytes_in_flight;  /* of one device */
     guint64 max_descriptor_bytes; /* of one device */
     guint64 login_seconds;        /* who has not logged in by then is turned away */
+    guint64 lockout_failures;     /* of a source or a user, until they are locked; 0: never */
+    guint64 lockout_seconds;      /* for so long */
 } ConfigLimits;
+
+/* A group [vm NAME] of the file, or what --chardev makes. */
+typedef struct {
+    char *name;
+    GPtrArray *ports;  /* of char *: QEMU's spelling of a socket, checked */
+    GPtrArray *users;  /* of char *: who may use it; "*" is everybody who may log in */
+    GPtrArray *groups; /* of char *: so may their members */
+    char *filter;      /* usbredir's string, checked, or NULL */
+} ConfigVm;
+
+/* How clients log in: bits of Config.security. */
+#define CONFIG_SECURITY_NLA 1u
+#define CONFIG_SECURITY_TLS 2u
+
+/* The VM whose ports are given as options. */
+#define CONFIG_DEFAULT_VM "default"
 
 typedef struct {
     GPtrArray *listen;     /* of char *: ADDR:PORT, checked. Empty: the default, see config.c */
-    GPtrArray *chardevs;   /* of char *: QEMU's spelling of a socket, checked */
+    GPtrArray *chardevs;   /* of char *: ports of the VM named CONFIG_DEFAULT_VM, which is in vms */
     char *certificate;     /* path, or NULL: make one in state_dir. Set exactly if private_key is */
     char *private_key;     /* path, or NULL */
     char *state_dir;       /* path, never NULL */
-    char *user;            /* never NULL */
-    char *password_file;   /* path, never NULL */
+    char *security;        /* text, see config_security() */
+    char *users_file;      /* path, or NULL: only `user` may log in, or nobody by the users file */
+    GPtrArray *passwords;  /* of char *: "users", "pam"; never empty */
+    char *pam_confdir;     /* path, or NULL: the system's */
+    char *user;            /* or NULL. Set exactly if password_file is */
+    char *password_file;   /* path, or NULL */
+    char *rules_dir;       /* path, never NULL */
+    char *default_vm;      /* name, or NULL */
+    GPtrArray *vms;        /* of ConfigVm */
+    char *audit;           /* path, "journal", or NULL */
     char *capture;         /* path of a folder, or NULL: record nothing */
     guint64 capture_limit; /* bytes of one file there */
+    guint64 session_uids;  /* first of the range for sessions, if we are root */
     char *log_level;       /* a name of LogLevel, or NULL: info */
     ConfigLimits limits;
 } Config;
 
-/* Reads the command line, and the file that it names. On NULL, CONFIG_ERROR is a mistake of the
- * administrator; any other error a file that cannot be read. `*print_version` ends it early, with
+/* Reads the command line, and the file that it names. On NULL, INPUT_ERROR (text-file.h) is a
+ * mistake of the administrator, or a file that cannot be read. `*print_version` ends it early, with
  * a Config that is of no use. */
 Config *config_new(char **argv, bool *print_version, GError **error);
+/* The same of a file's text alone, for tests and fuzzing. */
+Config *config_parse(const char *path, const char *text, GError **error);
 /* Accepts NULL. */
 void config_free(Config *config);
 
 LogLevel config_log_level(const Config *config);
+
+/* CONFIG_SECURITY_ bits. */
+unsigned config_security(const Config *config);
+bool config_security_parse(const char *text, unsigned *security, GError **error);
+
+/* True if `place` ("users", "pam") checks passwords. */
+bool config_has_passwords(const Config *config, const char *place);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)

@@ -3,27 +3,28 @@
 
 #include <unistd.h>
 
+#include "description.h"
 #include "link.h"
 #include "log.h"
 #include "session-process.h"
 
-#define MAX_LOGIN_ATTEMPTS    3
-#define MAX_DESCRIPTION_BYTES 16384
-#define MAX_INVALID_CALLS     16
+#define MAX_LOGIN_ATTEMPTS 3
+#define MAX_INVALID_CALLS  16
 /* How long a session may take to end after the link is gone or it was told to disconnect. */
 #define END_SECONDS 3
 
 struct Connection {
-    const ConnectionContext *context;
+    const Services *services;
     ConnectionEnded ended;
     void *owner;
     char *peer;
     SessionProcess *process;
     Link *link;
     bool configured;
+    Login *login;
     unsigned attempts;
     unsigned invalid_calls;
-    char *user;          /* quoted for the log; NULL before login */
+    char *user;          /* and the VM, for the log; NULL before login */
     GHashTable *devices; /* number -> Device; numbers are the session's own */
     guint deadline;      /* source: of the login, later of the end */
 };
@@ -31,10 +32,10 @@ struct Connection {
 typedef struct {
     Connection *connection;
     guint32 number;
-    char *label; /* for the log */
-    guint16 vendor, product;
-    bool captured; /* or it was tried */
-    PortClaim *claim;
+    Description *description;
+    char *label;      /* for the log */
+    bool captured;    /* or it was tried */
+    PortClaim *claim; /* NULL: it was taken away, and the session has yet to say so */
 } Device;
 
 /* ---- Its end ---- */
@@ -90,7 +91,7 @@ static gboolean on_login_deadline(gpointer data)
     Connection *connection = data;
     connection->deadline = 0;
     g_warning("connection from %s: nobody logged in within %" G_GUINT64_FORMAT " s",
-              connection->peer, connection->context->config->limits.login_seconds);
+              connection->peer, connection->services->config->limits.login_seconds);
     connection_disconnect(connection, "nobody logged in in time");
     return G_SOURCE_REMOVE;
 }
@@ -114,11 +115,23 @@ static bool invalid(Connection *connection, GError **error, const char *reason)
     return false;
 }
 
+static GVariant *security_names(const Config *config)
+{
+    GVariantBuilder names;
+    unsigned security = config_security(config);
+    g_variant_builder_init(&names, G_VARIANT_TYPE("as"));
+    if (security & CONFIG_SECURITY_NLA)
+        g_variant_builder_add(&names, "s", "nla");
+    if (security & CONFIG_SECURITY_TLS)
+        g_variant_builder_add(&names, "s", "tls");
+    return g_variant_builder_end(&names);
+}
+
 static GVariant *on_configure(void *owner, GError **error)
 {
     Connection *connection = owner;
-    const Config *config = connection->context->config;
-    const Certificate *certificate = connection->context->certificate;
+    const Config *config = connection->services->config;
+    const Certificate *certificate = connection->services->certificate;
     if (connection->configured) {
         invalid(connection, error, "Configure for the second time");
         return NULL;
@@ -128,6 +141,7 @@ static GVariant *on_configure(void *owner, GError **error)
     g_variant_dict_insert(&settings, "peer", "s", connection->peer);
     g_variant_dict_insert(&settings, "certificate", "s", certificate->certificate);
     g_variant_dict_insert(&settings, "private-key", "s", certificate->private_key);
+    g_variant_dict_insert_value(&settings, "security", security_names(config));
     g_variant_dict_insert(&settings, "max-device-channels", "u",
                           (guint32) config->limits.max_device_channels);
     g_variant_dict_insert(&settings, "max-requests", "u", (guint32) config->limits.max_requests);
@@ -140,28 +154,59 @@ static GVariant *on_configure(void *owner, GError **error)
     return g_variant_dict_end(&settings);
 }
 
-/* The domain is what the client's user typed or its computer added: there is one user here, and no
- * domain. */
-static bool on_authenticate(void *owner, const char *user, const char *domain, const char *password,
-                            GError **error)
+static void refuse_call(Connection *connection, LinkReply *reply, const char *reason)
+{
+    g_autoptr(GError) error = NULL;
+    invalid(connection, &error, reason);
+    link_reply_refuse(reply, LINK_ERROR_INVALID, reason);
+}
+
+static bool may_log_in(const Connection *connection)
+{
+    return connection->configured && !connection->user && connection->attempts < MAX_LOGIN_ATTEMPTS;
+}
+
+static void on_prove_ntlm(void *owner, const LinkNtlmProof *proof, LinkReply *reply)
 {
     Connection *connection = owner;
-    if (!connection->configured || connection->user)
-        return invalid(connection, error, "Authenticate before Configure or after a login");
-    if (connection->attempts >= MAX_LOGIN_ATTEMPTS)
-        return invalid(connection, error, "Authenticate after too many attempts");
-    g_autofree char *quoted = log_quote(user);
-    if (!credentials_match(connection->context->credentials, user, password)) {
-        g_warning("login of user %s from %s refused: wrong user or password", quoted,
-                  connection->peer);
-        if (++connection->attempts == MAX_LOGIN_ATTEMPTS)
-            connection_disconnect(connection, "too many wrong passwords");
-        return deny(error, "wrong user or password");
-    }
-    g_message("login of user %s from %s accepted", quoted, connection->peer);
-    connection->user = g_steal_pointer(&quoted);
+    if (!may_log_in(connection) || !login_prove_ntlm(connection->login, proof, reply))
+        refuse_call(connection, reply, "ProveNtlm at the wrong time");
+}
+
+static void on_authenticate(void *owner, const char *user, const char *domain, const char *password,
+                            const char *computer, LinkReply *reply)
+{
+    Connection *connection = owner;
+    if (!may_log_in(connection) ||
+        !login_authenticate(connection->login, user, domain, password, reply))
+        refuse_call(connection, reply, "Authenticate at the wrong time");
+}
+
+static void on_login_accepted(void *owner)
+{
+    Connection *connection = owner;
+    const Login *login = connection->login;
+    g_autofree char *quoted = log_quote(login_user(login));
+    g_message("login of user %s from %s accepted (%s): VM %s", quoted, connection->peer,
+              login_method(login), login_vm(login)->name);
+    connection->user = g_strdup_printf("%s at VM %s", quoted, login_vm(login)->name);
     g_clear_handle_id(&connection->deadline, g_source_remove);
-    return true;
+}
+
+static void on_login_refused(void *owner, LoginRefusal refusal, const char *user,
+                             const char *reason)
+{
+    Connection *connection = owner;
+    g_warning("login of user %s from %s refused: %s", user, connection->peer, reason);
+    if (++connection->attempts == MAX_LOGIN_ATTEMPTS)
+        connection_disconnect(connection, "too many wrong passwords");
+}
+
+static const LoginEvents login_events = {on_login_accepted, on_login_refused};
+
+bool connection_is_unauthenticated(const Connection *connection)
+{
+    return !connection->user;
 }
 
 /* ---- Calls of the session: devices ---- */
@@ -170,6 +215,7 @@ static void device_free(gpointer data)
 {
     Device *device = data;
     port_claim_free(device->claim);
+    description_free(device->description);
     g_free(device->label);
     g_free(device);
 }
@@ -177,20 +223,21 @@ static void device_free(gpointer data)
 /* Once, with the first guest: a device keeps its port. */
 static void capture_device(Device *device, const char *port)
 {
-    Captures *captures = device->connection->context->captures;
+    Captures *captures = device->connection->services->captures;
     if (!captures || device->captured)
         return;
     device->captured = true;
     g_autoptr(GError) error = NULL;
     g_autofree char *path = NULL;
-    int file = captures_open(captures, port, device->vendor, device->product, &path, &error);
+    int file = captures_open(captures, port, device->description->device.vendor,
+                             device->description->device.product, &path, &error);
     if (file < 0) {
         g_warning("%s is not captured: %s", device->label, error->message);
         return;
     }
     g_message("%s is captured in %s", device->label, path);
     link_capture(device->connection->link, device->number, port, file,
-                 device->connection->context->config->capture_limit);
+                 device->connection->services->config->capture_limit);
     close(file);
 }
 
@@ -212,23 +259,33 @@ static void on_device_waiting(void *owner, const char *reason)
 
 static const PortClaimEvents claim_events = {on_device_connected, on_device_waiting};
 
-/* NULL when the description lacks what a device must have. */
-static char *device_label(const Connection *connection, GVariant *description)
+/* Why this user may not have this device at this VM; NULL if they may. */
+static char *refusal_of(const Connection *connection, const Description *description)
 {
-    guint16 vendor, product;
-    const char *name = "", *serial = "";
-    if (!g_variant_lookup(description, "vendor", "q", &vendor) ||
-        !g_variant_lookup(description, "product", "q", &product))
-        return NULL;
-    g_variant_lookup(description, "name", "&s", &name);
-    g_variant_lookup(description, "serial", "&s", &serial);
-    g_autofree char *quoted_name = log_quote(name);
-    g_autofree char *quoted_serial = log_quote(serial);
-    return g_strdup_printf("device %04x:%04x %s serial %s of user %s", vendor, product, quoted_name,
-                           quoted_serial, connection->user);
+    const Vm *vm = login_vm(connection->login);
+    const PolicySubject subject = {login_user(connection->login), login_groups(connection->login),
+                                   vm->name};
+    PolicyDecision decision;
+    policy_decide(connection->services->policy, &description->device, &subject, &decision);
+    if (decision.target != POLICY_ALLOW)
+        return policy_decision_describe(&decision);
+    if (vm->filter && !policy_filter_allows(vm->filter, &description->device))
+        return g_strdup_printf("blocked by the filter of VM %s (%s)", vm->name, vm->config->filter);
+    return NULL;
 }
 
-static bool on_attach(void *owner, guint32 number, GVariant *description, GError **error)
+static Device *device_new(Connection *connection, guint32 number, Description *description)
+{
+    Device *device = g_new0(Device, 1);
+    device->connection = connection;
+    device->number = number;
+    device->description = description;
+    device->label = g_strdup_printf("%s of user %s", description->label, connection->user);
+    device->claim = port_claim_new(login_vm(connection->login)->ports, &claim_events, device);
+    return device;
+}
+
+static bool on_attach(void *owner, guint32 number, GVariant *variant, GError **error)
 {
     Connection *connection = owner;
     if (!connection->user)
@@ -236,22 +293,36 @@ static bool on_attach(void *owner, guint32 number, GVariant *description, GError
     if (g_hash_table_contains(connection->devices, GUINT_TO_POINTER(number)))
         return invalid(connection, error, "Attach of a device that is attached");
     if (g_hash_table_size(connection->devices) >=
-        connection->context->config->limits.max_device_channels)
+        connection->services->config->limits.max_device_channels)
         return deny(error, "too many devices: see max-device-channels in rdpusbd.conf(5)");
-    g_autofree char *label = g_variant_get_size(description) <= MAX_DESCRIPTION_BYTES
-                                 ? device_label(connection, description)
-                                 : NULL;
-    if (!label)
+    g_autoptr(Description) description = description_new(variant);
+    if (!description)
         return invalid(connection, error, "Attach with a description that is none");
-    Device *device = g_new0(Device, 1);
-    device->connection = connection;
-    device->number = number;
-    device->label = g_steal_pointer(&label);
-    g_variant_lookup(description, "vendor", "q", &device->vendor);
-    g_variant_lookup(description, "product", "q", &device->product);
-    device->claim = port_claim_new(connection->context->ports, &claim_events, device);
-    g_hash_table_insert(connection->devices, GUINT_TO_POINTER(number), device);
+    g_autofree char *refusal = refusal_of(connection, description);
+    if (refusal) {
+        g_warning("%s of user %s refused: %s", description->label, connection->user, refusal);
+        return deny(error, refusal);
+    }
+    g_hash_table_insert(connection->devices, GUINT_TO_POINTER(number),
+                        device_new(connection, number, g_steal_pointer(&description)));
     return true;
+}
+
+void connection_apply_rules(Connection *connection)
+{
+    GHashTableIter iterator;
+    gpointer value;
+    g_hash_table_iter_init(&iterator, connection->devices);
+    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+        Device *device = value;
+        g_autofree char *refusal = refusal_of(connection, device->description);
+        if (!refusal || !device->claim)
+            continue;
+        g_warning("%s is taken away: %s", device->label, refusal);
+        link_detach(connection->link, device->number, refusal);
+        /* Whatever the session does now, the guest has it no longer. */
+        g_clear_pointer(&device->claim, port_claim_free);
+    }
 }
 
 static Device *find_device(Connection *connection, guint32 number, GError **error)
@@ -268,6 +339,8 @@ static bool on_lost(void *owner, guint32 number, const char *reason, GError **er
     Device *device = find_device(connection, number, error);
     if (!device)
         return false;
+    if (!device->claim)
+        return true;
     if (!port_claim_lost(device->claim))
         return invalid(connection, error, "Lost of a device that has no stream");
     g_autofree char *quoted = log_quote(reason);
@@ -276,13 +349,14 @@ static bool on_lost(void *owner, guint32 number, const char *reason, GError **er
     return true;
 }
 
-static bool on_detached(void *owner, guint32 number, const char *reason, GError **error)
+static bool on_detached(void *owner, guint32 number, const char *reason, guint64 bytes_in,
+                        guint64 bytes_out, GError **error)
 {
     Connection *connection = owner;
     Device *device = find_device(connection, number, error);
     if (!device)
         return false;
-    const char *port = port_claim_port(device->claim);
+    const char *port = device->claim ? port_claim_port(device->claim) : NULL;
     g_autofree char *quoted = log_quote(reason);
     g_message("%s detached%s%s: %s", device->label, port ? " from port " : "", port ? port : "",
               quoted);
@@ -294,6 +368,7 @@ static bool on_detached(void *owner, guint32 number, const char *reason, GError 
 
 static const LinkCalls link_calls = {
     .configure = on_configure,
+    .prove_ntlm = on_prove_ntlm,
     .authenticate = on_authenticate,
     .attach = on_attach,
     .lost = on_lost,
@@ -301,20 +376,21 @@ static const LinkCalls link_calls = {
     .closed = on_link_closed,
 };
 
-Connection *connection_new(const ConnectionContext *context, int client, const char *peer,
-                           ConnectionEnded ended, void *owner, GError **error)
+Connection *connection_new(const Services *services, int client, const char *peer,
+                           const char *source, ConnectionEnded ended, void *owner, GError **error)
 {
     int link_fd = -1;
     Connection *connection = g_new0(Connection, 1);
-    connection->context = context;
+    connection->services = services;
     connection->ended = ended;
     connection->owner = owner;
     connection->peer = g_strdup(peer);
     connection->devices = g_hash_table_new_full(NULL, NULL, NULL, device_free);
+    connection->login = login_new(&services->login, peer, source, &login_events, connection);
     connection->link = link_new(&link_calls, connection, &link_fd, error);
     if (connection->link)
-        connection->process = session_process_new(context->session_program, client, link_fd,
-                                                  context->config->limits.max_session_memory,
+        connection->process = session_process_new(services->session_program, client, link_fd,
+                                                  services->config->limits.max_session_memory,
                                                   on_process_ended, connection, error);
     else
         close(client);
@@ -322,8 +398,8 @@ Connection *connection_new(const ConnectionContext *context, int client, const c
         connection_free(connection);
         return NULL;
     }
-    connection->deadline =
-        g_timeout_add_seconds(context->config->limits.login_seconds, on_login_deadline, connection);
+    connection->deadline = g_timeout_add_seconds(services->config->limits.login_seconds,
+                                                 on_login_deadline, connection);
     g_message("connection from %s accepted: session process %s", peer,
               session_process_id(connection->process));
     return connection;
@@ -337,6 +413,7 @@ void connection_free(Connection *connection)
     session_process_free(connection->process);
     g_hash_table_unref(connection->devices);
     link_free(connection->link);
+    login_free(connection->login);
     g_free(connection->user);
     g_free(connection->peer);
     g_free(connection);

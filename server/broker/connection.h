@@ -6,32 +6,25 @@
  */
 #pragma once
 
-#include "authenticate.h"
-#include "captures.h"
-#include "certificate.h"
-#include "config.h"
-#include "ports.h"
-
-/* What every connection needs; outlives them all. */
-typedef struct {
-    const Config *config;
-    const Certificate *certificate;
-    const Credentials *credentials;
-    const char *session_program;
-    Ports *ports;
-    Captures *captures; /* NULL: nothing is recorded */
-} ConnectionContext;
+#include "services.h"
 
 typedef struct Connection Connection;
 
 /* The process has ended, and everything it had is given back: free the connection. */
 typedef void (*ConnectionEnded)(void *owner, Connection *connection);
 
-/* Takes `client`, a connected socket, on failure too. `peer` is its address, for the log. */
-Connection *connection_new(const ConnectionContext *context, int client, const char *peer,
-                           ConnectionEnded ended, void *owner, GError **error);
+/* Takes `client`, a connected socket, on failure too. `peer` is its address, for the log; `source`
+ * what counts as one client, see admission_source(). `services` outlives it. */
+Connection *connection_new(const Services *services, int client, const char *peer,
+                           const char *source, ConnectionEnded ended, void *owner, GError **error);
 /* Kills the process if it still runs. Accepts NULL. */
 void connection_free(Connection *connection);
+
+/* True when nobody has logged in. */
+bool connection_is_unauthenticated(const Connection *connection);
+
+/* The rules are new: devices that they do not allow any more are taken away. */
+void connection_apply_rules(Connection *connection);
 
 /* Asks the session to tell everybody and to end; one that cannot be asked is killed. */
 void connection_disconnect(Connection *connection, const char *reason);

@@ -14,6 +14,9 @@
  * a handful; GDBus would queue any number, in both directions. */
 #define MAX_HELD 256
 
+/* The three messages of NTLM together; FreeRDP takes tokens of 12000 bytes each at most. */
+#define MAX_NTLM_BYTES 65536
+
 G_DEFINE_QUARK(rdpusbd - link - error - quark, link_error)
 
 /* Counts for MAX_HELD. Shared with GDBus' thread, which outlives the link by a moment. */
@@ -31,8 +34,14 @@ struct Link {
     LinkBroker1 *broker;
     LinkSession1 *session;
     Meter *meter;
-    gint answered; /* since the flush under way was started */
-    gint flushing; /* answers that the flush under way covers; 0: there is none */
+    GPtrArray *replies; /* of LinkReply, owed */
+    gint answered;      /* since the flush under way was started */
+    gint flushing;      /* answers that the flush under way covers; 0: there is none */
+};
+
+struct LinkReply {
+    Link *link; /* NULL when the link is freed */
+    GDBusMethodInvocation *invocation;
 };
 
 /* ---- The meter ---- */
@@ -106,12 +115,19 @@ static void flush(Link *link)
 
 /* ---- Calls of the session ---- */
 
-static void refuse(GDBusMethodInvocation *invocation, const GError *error)
+static void refuse(GDBusMethodInvocation *invocation, LinkError code, const char *reason)
 {
-    bool denied = g_error_matches(error, LINK_ERROR, LINK_ERROR_DENIED);
-    g_dbus_method_invocation_return_dbus_error(
-        invocation, denied ? "org.rdpusb.Error.Denied" : "org.rdpusb.Error.Invalid",
-        error->message);
+    static const char *const names[] = {
+        [LINK_ERROR_DENIED] = "org.rdpusb.Error.Denied",
+        [LINK_ERROR_NO_VM] = "org.rdpusb.Error.NoVm",
+        [LINK_ERROR_INVALID] = "org.rdpusb.Error.Invalid",
+    };
+    g_dbus_method_invocation_return_dbus_error(invocation, names[code], reason);
+}
+
+static void refuse_error(GDBusMethodInvocation *invocation, const GError *error)
+{
+    refuse(invocation, error->code, error->message);
 }
 
 /* After each answer. */
@@ -129,23 +145,88 @@ static gboolean handle_configure(LinkBroker1 *broker, GDBusMethodInvocation *inv
     if (settings)
         link_broker1_complete_configure(broker, invocation, settings);
     else
-        refuse(invocation, error);
+        refuse_error(invocation, error);
     answered(link);
+    return TRUE;
+}
+
+/* ---- Calls that are answered later ---- */
+
+static LinkReply *reply_new(Link *link, GDBusMethodInvocation *invocation)
+{
+    LinkReply *reply = g_new(LinkReply, 1);
+    *reply = (LinkReply){link, invocation};
+    g_ptr_array_add(link->replies, reply);
+    return reply;
+}
+
+/* The invocation is the answer's to consume. */
+static void reply_free(LinkReply *reply)
+{
+    if (reply->link) {
+        g_ptr_array_remove_fast(reply->link->replies, reply);
+        answered(reply->link);
+    }
+    g_free(reply);
+}
+
+void link_reply_hash(LinkReply *reply, const guint8 hash[16])
+{
+    g_dbus_method_invocation_return_value(
+        reply->invocation,
+        g_variant_new("(@ay)", g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, hash, 16, 1)));
+    reply_free(reply);
+}
+
+void link_reply_welcome(LinkReply *reply, const char *name, const char *vm)
+{
+    g_dbus_method_invocation_return_value(reply->invocation, g_variant_new("(ss)", name, vm));
+    reply_free(reply);
+}
+
+void link_reply_refuse(LinkReply *reply, LinkError code, const char *reason)
+{
+    refuse(reply->invocation, code, reason);
+    reply_free(reply);
+}
+
+/* A view of the bytes. */
+static GBytes *bytes_of(GVariant *bytes)
+{
+    return g_variant_get_data_as_bytes(bytes);
+}
+
+static gboolean handle_prove_ntlm(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
+                                  const char *user, const char *domain, GVariant *proof_value,
+                                  GVariant *session_key, GVariant *mic, GVariant *mic_value,
+                                  Link *link)
+{
+    LinkReply *reply = reply_new(link, invocation);
+    gsize key_size, mic_size;
+    const guint8 *key = g_variant_get_fixed_array(session_key, &key_size, 1);
+    const guint8 *mic_bytes = g_variant_get_fixed_array(mic, &mic_size, 1);
+    g_autoptr(GBytes) proof_bytes = bytes_of(proof_value);
+    g_autoptr(GBytes) mic_value_bytes = bytes_of(mic_value);
+    if (key_size != 16 || mic_size != 16 || g_bytes_get_size(proof_bytes) > MAX_NTLM_BYTES ||
+        g_bytes_get_size(mic_value_bytes) > MAX_NTLM_BYTES) {
+        link_reply_refuse(reply, LINK_ERROR_INVALID, "sizes of no NTLM message");
+        return TRUE;
+    }
+    const LinkNtlmProof proof = {user, domain, proof_bytes, mic_value_bytes, key, mic_bytes};
+    link->calls->prove_ntlm(link->owner, &proof, reply);
     return TRUE;
 }
 
 static gboolean handle_authenticate(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
                                     const char *user, const char *domain, const char *password,
-                                    Link *link)
+                                    const char *computer, Link *link)
 {
-    g_autoptr(GError) error = NULL;
-    if (link->calls->authenticate(link->owner, user, domain, password, &error))
-        link_broker1_complete_authenticate(broker, invocation);
-    else
-        refuse(invocation, error);
-    answered(link);
+    link->calls->authenticate(link->owner, user, domain, password, computer,
+                              reply_new(link, invocation));
     return TRUE;
 }
+
+/* ---- Calls about devices ---- */
 
 static gboolean handle_attach(LinkBroker1 *broker, GDBusMethodInvocation *invocation, guint device,
                               GVariant *description, Link *link)
@@ -154,7 +235,7 @@ static gboolean handle_attach(LinkBroker1 *broker, GDBusMethodInvocation *invoca
     if (link->calls->attach(link->owner, device, description, &error))
         link_broker1_complete_attach(broker, invocation);
     else
-        refuse(invocation, error);
+        refuse_error(invocation, error);
     answered(link);
     return TRUE;
 }
@@ -166,19 +247,20 @@ static gboolean handle_lost(LinkBroker1 *broker, GDBusMethodInvocation *invocati
     if (link->calls->lost(link->owner, device, reason, &error))
         link_broker1_complete_lost(broker, invocation);
     else
-        refuse(invocation, error);
+        refuse_error(invocation, error);
     answered(link);
     return TRUE;
 }
 
 static gboolean handle_detached(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
-                                guint device, const char *reason, Link *link)
+                                guint device, const char *reason, guint64 bytes_in,
+                                guint64 bytes_out, Link *link)
 {
     g_autoptr(GError) error = NULL;
-    if (link->calls->detached(link->owner, device, reason, &error))
+    if (link->calls->detached(link->owner, device, reason, bytes_in, bytes_out, &error))
         link_broker1_complete_detached(broker, invocation);
     else
-        refuse(invocation, error);
+        refuse_error(invocation, error);
     answered(link);
     return TRUE;
 }
@@ -239,6 +321,7 @@ static LinkBroker1 *broker_new(Link *link)
 {
     LinkBroker1 *broker = link_broker1_skeleton_new();
     g_signal_connect(broker, "handle-configure", G_CALLBACK(handle_configure), link);
+    g_signal_connect(broker, "handle-prove-ntlm", G_CALLBACK(handle_prove_ntlm), link);
     g_signal_connect(broker, "handle-authenticate", G_CALLBACK(handle_authenticate), link);
     g_signal_connect(broker, "handle-attach", G_CALLBACK(handle_attach), link);
     g_signal_connect(broker, "handle-lost", G_CALLBACK(handle_lost), link);
@@ -255,6 +338,7 @@ Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **er
     link->calls = calls;
     link->owner = owner;
     link->cancellable = g_cancellable_new();
+    link->replies = g_ptr_array_new();
     link->broker = broker_new(link);
     link->meter = g_atomic_rc_box_new0(Meter);
     link->meter->link = link;
@@ -274,6 +358,9 @@ void link_free(Link *link)
     if (!link)
         return;
     g_cancellable_cancel(link->cancellable);
+    for (guint i = 0; i < link->replies->len; i++)
+        ((LinkReply *) link->replies->pdata[i])->link = NULL;
+    g_ptr_array_unref(link->replies);
     link->meter->link = NULL;
     link_down(link);
     g_signal_handlers_disconnect_by_data(link->broker, link);
@@ -309,6 +396,13 @@ bool link_waiting(Link *link, guint32 device, const char *reason)
 {
     if (link->session)
         link_session1_call_waiting(link->session, device, reason, NULL, NULL, NULL);
+    return link->session != NULL;
+}
+
+bool link_detach(Link *link, guint32 device, const char *reason)
+{
+    if (link->session)
+        link_session1_call_detach(link->session, device, reason, NULL, NULL, NULL);
     return link->session != NULL;
 }
 

@@ -14,17 +14,31 @@
 GQuark link_error_quark(void);
 typedef enum {
     LINK_ERROR_DENIED,  /* org.rdpusb.Error.Denied: not allowed */
+    LINK_ERROR_NO_VM,   /* org.rdpusb.Error.NoVm: a known user, who may read why */
     LINK_ERROR_INVALID, /* org.rdpusb.Error.Invalid: no sense in this state */
 } LinkError;
 
-/* The calls of org.rdpusb.Broker1. None of them may free the link. */
+/* A call that is answered later. */
+typedef struct LinkReply LinkReply;
+
+/* What ProveNtlm says, for the time of the call. */
+typedef struct {
+    const char *user, *domain;
+    GBytes *proof_value, *mic_value;
+    const guint8 *session_key, *mic; /* 16 bytes each */
+} LinkNtlmProof;
+
+/* The calls of org.rdpusb.Broker1. None of them may free the link. Those with a reply answer it
+ * once, now or later. */
 typedef struct {
     GVariant *(*configure)(void *owner, GError **error); /* a{sv}, floating */
-    bool (*authenticate)(void *owner, const char *user, const char *domain, const char *password,
-                         GError **error);
+    void (*prove_ntlm)(void *owner, const LinkNtlmProof *proof, LinkReply *reply);
+    void (*authenticate)(void *owner, const char *user, const char *domain, const char *password,
+                         const char *computer, LinkReply *reply);
     bool (*attach)(void *owner, guint32 device, GVariant *description, GError **error);
     bool (*lost)(void *owner, guint32 device, const char *reason, GError **error);
-    bool (*detached)(void *owner, guint32 device, const char *reason, GError **error);
+    bool (*detached)(void *owner, guint32 device, const char *reason, guint64 bytes_in,
+                     guint64 bytes_out, GError **error);
     /* The link is over, by the session's doing: nothing more comes or goes. */
     void (*closed)(void *owner, const char *reason);
 } LinkCalls;
@@ -36,9 +50,15 @@ Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **er
 /* Accepts NULL. */
 void link_free(Link *link);
 
+/* Each frees the reply; nothing happens if the link is freed or over meanwhile. */
+void link_reply_hash(LinkReply *reply, const guint8 hash[16]);                /* of prove_ntlm */
+void link_reply_welcome(LinkReply *reply, const char *name, const char *vm);  /* of authenticate */
+void link_reply_refuse(LinkReply *reply, LinkError code, const char *reason); /* of any */
+
 /* The calls of org.rdpusb.Session1. On a link that is not up, or over, they do nothing and are
  * false; the session's answer is not waited for. `stream` and `file` stay the caller's. */
 bool link_capture(Link *link, guint32 device, const char *port, int file, guint64 max_bytes);
 bool link_connect(Link *link, guint32 device, const char *port, int stream);
 bool link_waiting(Link *link, guint32 device, const char *reason);
+bool link_detach(Link *link, guint32 device, const char *reason);
 bool link_disconnect(Link *link, const char *reason);

@@ -3,7 +3,7 @@
  * rdpusbd: options, signals, exit codes.
  */
 #include "broker.h"
-#include "session-process.h"
+#include "text-file.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -24,6 +24,7 @@
 
 typedef struct {
     GMainLoop *loop;
+    Services *services;
     Broker *broker;
     bool stopping;
 } Daemon;
@@ -45,11 +46,32 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static gboolean on_reload(gpointer data)
+{
+    Daemon *daemon = data;
+    if (daemon->stopping)
+        return G_SOURCE_CONTINUE;
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
+    if (services_reload(daemon->services))
+        g_message("certificate, users and device rules reloaded");
+    broker_apply_rules(daemon->broker);
+    sd_notify(0, "READY=1");
+    return G_SOURCE_CONTINUE;
+}
+
+static guint count_ports(const Config *config)
+{
+    guint n = 0;
+    for (guint i = 0; i < config->vms->len; i++)
+        n += ((const ConfigVm *) config->vms->pdata[i])->ports->len;
+    return n;
+}
+
 static void raise_file_limit(const Config *config)
 {
     struct rlimit limit;
     rlim_t wanted = FILES_OWN + FILES_PER_CONNECTION * config->limits.max_connections +
-                    FILES_PER_PORT * config->chardevs->len;
+                    FILES_PER_PORT * count_ports(config);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = MIN(wanted, limit.rlim_max);
@@ -59,28 +81,15 @@ static void raise_file_limit(const Config *config)
                   (unsigned long) limit.rlim_cur);
 }
 
-static Ports *open_ports(const Config *config, GError **error)
-{
-    Ports *ports = ports_new();
-    for (guint i = 0; i < config->chardevs->len; i++) {
-        if (!ports_add(ports, config->chardevs->pdata[i], error)) {
-            ports_free(ports);
-            return NULL;
-        }
-    }
-    if (config->chardevs->len == 0)
-        g_warning("there is no port of a VM: every device will wait. Name one with --chardev");
-    return ports;
-}
-
 /* Serves until a signal comes. The handlers stand before anybody can know that it serves. */
-static bool serve(const ConnectionContext *context, GError **error)
+static bool serve(Services *services, GError **error)
 {
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    g_autoptr(Broker) broker = broker_new(context);
-    Daemon daemon = {.loop = loop, .broker = broker};
+    g_autoptr(Broker) broker = broker_new(services);
+    Daemon daemon = {.loop = loop, .services = services, .broker = broker};
     guint sources[] = {g_unix_signal_add(SIGTERM, on_signal, &daemon),
-                       g_unix_signal_add(SIGINT, on_signal, &daemon)};
+                       g_unix_signal_add(SIGINT, on_signal, &daemon),
+                       g_unix_signal_add(SIGHUP, on_reload, &daemon)};
     bool serves = broker_open(broker, error);
     if (serves) {
         sd_notify(0, "READY=1");
@@ -93,30 +102,12 @@ static bool serve(const ConnectionContext *context, GError **error)
 
 static bool run(const Config *config, GError **error)
 {
-    g_autofree char *session_program = session_process_find(error);
-    if (!session_program)
-        return false;
-    g_autoptr(Credentials) credentials =
-        credentials_new(config->user, config->password_file, error);
-    if (!credentials)
-        return false;
-    g_autoptr(Certificate) certificate =
-        config->certificate ? certificate_load(config->certificate, config->private_key, error)
-                            : certificate_load_or_make(config->state_dir, error);
-    if (!certificate)
-        return false;
-    g_autoptr(Captures) captures = NULL;
-    if (config->capture && !(captures = captures_new(config->capture, error)))
-        return false;
     raise_file_limit(config);
-    Ports *ports = open_ports(config, error);
-    if (!ports)
-        return false;
-    const ConnectionContext context = {config,          certificate, credentials,
-                                       session_program, ports,       captures};
-    bool served = serve(&context, error);
-    ports_free(ports);
-    return served;
+    if (config->vms->len == 0)
+        g_warning("there is no port of a VM, and so nobody can log in. Name one with --chardev, or "
+                  "in a group [vm NAME] of the configuration");
+    g_autoptr(Services) services = services_new(config, error);
+    return services && serve(services, error);
 }
 
 int main(int argc, char **argv)
@@ -136,5 +127,5 @@ int main(int argc, char **argv)
     if (config && run(config, &error))
         return EXIT_SERVED;
     fprintf(stderr, "rdpusbd: %s\n", error->message);
-    return g_error_matches(error, CONFIG_ERROR, 0) ? EXIT_BAD_OPTION : EXIT_CANNOT_SERVE;
+    return g_error_matches(error, INPUT_ERROR, 0) ? EXIT_BAD_OPTION : EXIT_CANNOT_SERVE;
 }

@@ -8,8 +8,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PROGRAM "rdpusb-session"
-
 #define MAX_OPEN_FILES 1024
 /* Beside its data, a process maps its libraries and reserves address space for threads. */
 #define MAPPINGS_BYTES (G_GUINT64_CONSTANT(1) << 30)
@@ -32,31 +30,6 @@ struct SessionProcess {
     SessionProcessEnded ended;
     void *owner;
 };
-
-static bool is_program(const char *path)
-{
-    return g_file_test(path, G_FILE_TEST_IS_REGULAR) && access(path, X_OK) == 0;
-}
-
-char *session_process_find(GError **error)
-{
-    const char *chosen = g_getenv("RDPUSB_SESSION");
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *folder = g_path_get_dirname(self ? self : "");
-    g_autofree char *beside = g_build_filename(folder, PROGRAM, NULL);
-    const char *candidates[] = {beside, LIBEXECDIR "/" PROGRAM, NULL};
-    const char *only[] = {chosen, NULL};
-    for (const char **path = chosen ? only : candidates; *path; path++) {
-        if (is_program(*path))
-            return g_strdup(*path);
-    }
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                "the program " PROGRAM " is neither %s%s%s: install it, or set RDPUSB_SESSION to "
-                "its path",
-                chosen ? chosen : candidates[0], chosen ? "" : " nor ",
-                chosen ? " (from RDPUSB_SESSION)" : candidates[1]);
-    return NULL;
-}
 
 static void set_limit(__rlimit_resource_t resource, rlim_t value)
 {

@@ -18,10 +18,6 @@ typedef struct SessionProcess SessionProcess;
 /* `reason`: "exited with status 1", "was killed by signal 9 (Killed)"; status 0 is no failure. */
 typedef void (*SessionProcessEnded)(void *owner, const char *reason, bool failed);
 
-/* Where rdpusb-session is: RDPUSB_SESSION in the environment (a build that is not installed), else
- * beside this program, else in libexec. NULL: none of these is a program. Caller frees. */
-char *session_process_find(GError **error);
-
 /* Takes both descriptors, on failure too. `memory`: bytes, 0 is no limit. */
 SessionProcess *session_process_new(const char *program, int client_fd, int link_fd, guint64 memory,
                                     SessionProcessEnded ended, void *owner, GError **error);

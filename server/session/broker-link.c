@@ -10,8 +10,9 @@
 
 #define OBJECT_PATH "/org/rdpusb"
 
-/* The broker answers from memory, at worst after a slow password hash. */
-#define ANSWER_TIMEOUT_MS 10000
+/* The broker answers from memory, but a password may take PAM half a minute, and a refusal is held
+ * back. */
+#define ANSWER_TIMEOUT_MS 60000
 
 struct Link {
     GDBusConnection *connection;
@@ -91,6 +92,15 @@ static gboolean on_waiting(LinkSession1 *object, GDBusMethodInvocation *invocati
     return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
+static gboolean on_detach(LinkSession1 *object, GDBusMethodInvocation *invocation, guint device,
+                          const char *reason, gpointer data)
+{
+    Link *link = data;
+    link->callbacks->detach(device, reason, link->data);
+    link_session1_complete_detach(object, invocation);
+    return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
 static gboolean on_disconnect(LinkSession1 *object, GDBusMethodInvocation *invocation,
                               const char *reason, gpointer data)
 {
@@ -129,6 +139,7 @@ Link *link_new(int fd, const LinkCallbacks *callbacks, gpointer data, GError **e
     g_signal_connect(link->exported, "handle-connect", G_CALLBACK(on_connect), link);
     g_signal_connect(link->exported, "handle-capture", G_CALLBACK(on_capture), link);
     g_signal_connect(link->exported, "handle-waiting", G_CALLBACK(on_waiting), link);
+    g_signal_connect(link->exported, "handle-detach", G_CALLBACK(on_detach), link);
     g_signal_connect(link->exported, "handle-disconnect", G_CALLBACK(on_disconnect), link);
     g_signal_connect(link->connection, "closed", G_CALLBACK(on_closed), link);
     if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(link->exported),
@@ -177,6 +188,12 @@ static void lookup_size(GVariant *dict, const char *key, size_t *value)
         *value = number;
 }
 
+static bool lists(GVariant *dict, const char *key, const char *word)
+{
+    g_autofree const char **words = NULL;
+    return g_variant_lookup(dict, key, "^a&s", &words) && g_strv_contains(words, word);
+}
+
 bool link_configure(Link *link, LinkSettings *settings, GError **error)
 {
     g_autoptr(GVariant) dict = NULL;
@@ -186,6 +203,8 @@ bool link_configure(Link *link, LinkSettings *settings, GError **error)
     settings->certificate = lookup_string(dict, "certificate");
     settings->private_key = lookup_string(dict, "private-key");
     settings->log_level = lookup_string(dict, "log-level");
+    settings->nla = lists(dict, "security", "nla");
+    settings->tls = lists(dict, "security", "tls");
     settings->max_device_channels = 32;
     settings->limits = RDPUSB_LIMITS_DEFAULT;
     g_variant_lookup(dict, "max-device-channels", "u", &settings->max_device_channels);
@@ -204,20 +223,52 @@ bool link_configure(Link *link, LinkSettings *settings, GError **error)
     return true;
 }
 
-bool link_authenticate(Link *link, const char *user, const char *domain, const char *password,
-                       GError **error)
+static GVariant *bytes_of(const void *bytes, gsize size)
+{
+    return g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, bytes, size, 1);
+}
+
+bool link_prove_ntlm(Link *link, const NlaProof *proof, uint8_t hash[NLA_KEY_SIZE], GError **error)
+{
+    g_autoptr(GVariant) result = NULL;
+    gsize size;
+    if (!link_broker1_call_prove_ntlm_sync(
+            link->broker, proof->user, proof->domain,
+            bytes_of(proof->proof_value, proof->proof_value_size),
+            bytes_of(proof->session_key, NLA_KEY_SIZE), bytes_of(proof->mic, NLA_KEY_SIZE),
+            bytes_of(proof->mic_value, proof->mic_value_size), &result, NULL, error)) {
+        if (error)
+            g_dbus_error_strip_remote_error(*error);
+        return false;
+    }
+    const void *bytes = g_variant_get_fixed_array(result, &size, 1);
+    if (size != NLA_KEY_SIZE) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                            "the broker gave a hash that is none");
+        return false;
+    }
+    memcpy(hash, bytes, NLA_KEY_SIZE);
+    return true;
+}
+
+LinkLogin link_authenticate(Link *link, const char *user, const char *domain, const char *password,
+                            const char *computer, char **name, char **vm, GError **error)
 {
     if (!g_utf8_validate(user, -1, NULL) || !g_utf8_validate(domain, -1, NULL) ||
         !g_utf8_validate(password, -1, NULL)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                             "the client's user name or password is not valid text");
-        return false;
+        return LINK_LOGIN_DENIED;
     }
-    if (link_broker1_call_authenticate_sync(link->broker, user, domain, password, NULL, error))
-        return true;
-    if (error)
-        g_dbus_error_strip_remote_error(*error);
-    return false;
+    g_autofree char *valid_computer = g_utf8_make_valid(computer, -1);
+    g_autoptr(GError) problem = NULL;
+    if (link_broker1_call_authenticate_sync(link->broker, user, domain, password, valid_computer,
+                                            name, vm, NULL, &problem))
+        return LINK_LOGIN_WELCOME;
+    g_autofree char *remote = g_dbus_error_get_remote_error(problem);
+    g_dbus_error_strip_remote_error(problem);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return g_strcmp0(remote, "org.rdpusb.Error.NoVm") == 0 ? LINK_LOGIN_NO_VM : LINK_LOGIN_DENIED;
 }
 
 static GVariant *interfaces_of(const RdpusbDeviceInfo *info)
@@ -275,9 +326,10 @@ void link_lost(Link *link, uint32_t device, const char *reason)
     link_broker1_call_lost(link->broker, device, reason, NULL, NULL, NULL);
 }
 
-void link_detached(Link *link, uint32_t device, const char *reason)
+void link_detached(Link *link, uint32_t device, const char *reason, uint64_t bytes_in,
+                   uint64_t bytes_out)
 {
-    link_broker1_call_detached(link->broker, device, reason, NULL, NULL, NULL);
+    link_broker1_call_detached(link->broker, device, reason, bytes_in, bytes_out, NULL, NULL, NULL);
 }
 
 void link_flush(Link *link)

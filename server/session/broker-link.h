@@ -12,11 +12,14 @@
 
 #include <rdpusb/bridge.h>
 
+#include "nla.h"
+
 /* What Configure said. */
 typedef struct {
     char *client; /* address */
     char *certificate;
     char *private_key;
+    bool nla, tls; /* ways to log in */
     char *log_level;
     unsigned max_device_channels;
     RdpusbLimits limits;
@@ -32,6 +35,7 @@ typedef struct {
     bool (*capture)(uint32_t device, const char *port, int fd, uint64_t max_bytes, gpointer data,
                     GError **error);
     void (*waiting)(uint32_t device, const char *reason, gpointer data);
+    void (*detach)(uint32_t device, const char *reason, gpointer data);
     /* The broker decided about an Attach; `error` is NULL when accepted. */
     void (*attach_answered)(uint32_t device, const GError *error, gpointer data);
     /* The broker ends the session, or is gone. */
@@ -48,14 +52,25 @@ void link_free(Link *link);
 /* Fills `settings`. Waits for the broker, with a limit of time. */
 bool link_configure(Link *link, LinkSettings *settings, GError **error);
 
-/* True when the broker lets them in. Waits for the broker, with a limit of time. */
-bool link_authenticate(Link *link, const char *user, const char *domain, const char *password,
-                       GError **error);
+/* True, and NTOWFv2, when the proof is right. Waits for the broker, with a limit of time. */
+bool link_prove_ntlm(Link *link, const NlaProof *proof, uint8_t hash[NLA_KEY_SIZE], GError **error);
+
+typedef enum {
+    LINK_LOGIN_WELCOME,
+    LINK_LOGIN_DENIED,
+    LINK_LOGIN_NO_VM, /* the user is known, and may be told what the error says */
+} LinkLogin;
+
+/* Fills `name` and `vm` if they are welcome; the caller frees them. Waits for the broker, with a
+ * limit of time. */
+LinkLogin link_authenticate(Link *link, const char *user, const char *domain, const char *password,
+                            const char *computer, char **name, char **vm, GError **error);
 
 /* These return at once. */
 void link_attach(Link *link, uint32_t device, const RdpusbDeviceInfo *info);
 void link_lost(Link *link, uint32_t device, const char *reason);
-void link_detached(Link *link, uint32_t device, const char *reason);
+void link_detached(Link *link, uint32_t device, const char *reason, uint64_t bytes_in,
+                   uint64_t bytes_out);
 
 /* Sends what was asked so far; waits for it, with a limit of time. Last call before exit. */
 void link_flush(Link *link);

@@ -7,7 +7,6 @@
 #include <freerdp/channels/drdynvc.h>
 #include <freerdp/channels/wtsvc.h>
 #include <freerdp/freerdp.h>
-#include <winpr/ssl.h>
 #include <winpr/wtsapi.h>
 
 /* Room for a message that is kept for the next one. */
@@ -60,7 +59,6 @@ static bool query_session(Channels *channels)
 
 Channels *channels_new(rdpContext *context, GError **error)
 {
-    winpr_InitializeSSL(WINPR_SSL_INIT_DEFAULT);
     WTSRegisterWtsApiFunctionTable(FreeRDP_InitWtsApi());
     g_autoptr(Channels) channels = g_new0(Channels, 1);
     channels->by_id = g_hash_table_new_full(NULL, NULL, NULL, free_channel);

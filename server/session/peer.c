@@ -17,6 +17,7 @@
 #include <freerdp/peer.h>
 #include <freerdp/session.h>
 #include <freerdp/update.h>
+#include <winpr/ssl.h>
 
 #include "screen.h"
 
@@ -83,15 +84,22 @@ static BOOL on_capabilities(freerdp_peer *rdp)
            freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 16);
 }
 
+static bool on_prove(const NlaProof *proof, uint8_t *hash, gpointer data)
+{
+    Peer *peer = data;
+    return peer->callbacks->prove(proof, hash, peer->data);
+}
+
 /* The first moment at which a client of every kind understands a refusal: the PDUs that carry its
  * reason belong to an active connection. No channel is open yet. */
 static BOOL on_post_connect(freerdp_peer *rdp)
 {
     Peer *peer = peer_of(rdp->context);
     rdpSettings *settings = rdp->context->settings;
-    bool welcome = peer->callbacks->login(setting_or_empty(settings, FreeRDP_Username),
-                                          setting_or_empty(settings, FreeRDP_Domain),
-                                          setting_or_empty(settings, FreeRDP_Password), peer->data);
+    bool welcome = peer->callbacks->login(
+        setting_or_empty(settings, FreeRDP_Username), setting_or_empty(settings, FreeRDP_Domain),
+        setting_or_empty(settings, FreeRDP_Password),
+        setting_or_empty(settings, FreeRDP_ClientHostname), peer->data);
     wipe_password(settings);
     if (!welcome)
         peer_disconnect(peer, PEER_END_DENIED);
@@ -258,14 +266,15 @@ static bool set_certificate(rdpSettings *settings, const char *certificate_pem, 
     return true;
 }
 
-static bool set_up(rdpSettings *settings)
+static bool set_up(rdpSettings *settings, const PeerSecurity *security)
 {
-    static const struct {
+    const struct {
         FreeRDP_Settings_Keys_Bool key;
         BOOL value;
     } values[] = {
-        {FreeRDP_TlsSecurity, TRUE},
-        {FreeRDP_NlaSecurity, FALSE},
+        {FreeRDP_TlsSecurity, security->tls},
+        {FreeRDP_NlaSecurity, security->nla},
+        {FreeRDP_Authentication, TRUE}, /* without it, NLA would let everybody in */
         {FreeRDP_RdpSecurity, FALSE},
         {FreeRDP_UseRdpSecurityLayer, FALSE},
         {FreeRDP_SupportErrorInfoPdu, TRUE},
@@ -286,23 +295,24 @@ static bool set_up(rdpSettings *settings)
            freerdp_settings_set_uint16(settings, FreeRDP_TLSMinVersion, TLS_1_2);
 }
 
-static bool initialize(Peer *peer, const char *certificate, const char *private_key, GError **error)
+static bool initialize(Peer *peer, const PeerSecurity *security, GError **error)
 {
     freerdp_peer *rdp = peer->freerdp;
     rdpContext *context = rdp->context;
     ((Context *) context)->peer = peer;
-    if (!set_certificate(context->settings, certificate, private_key, error))
+    if (!set_certificate(context->settings, security->certificate, security->private_key, error))
         return false;
     rdp->Capabilities = on_capabilities;
     rdp->PostConnect = on_post_connect;
     rdp->Activate = on_activate;
+    nla_set_up(rdp, on_prove, peer);
     context->update->RefreshRect = on_refresh_rect;
     context->update->SuppressOutput = on_suppress_output;
     peer->screen = screen_new(context);
     peer->channels = channels_new(context, error);
     if (!peer->channels)
         return false;
-    if (!set_up(context->settings) || !rdp->Initialize(rdp)) {
+    if (!set_up(context->settings, security) || !rdp->Initialize(rdp)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED,
                             "FreeRDP did not take its settings");
         return false;
@@ -319,8 +329,8 @@ static void limit_silence(int fd)
         g_message("a client that vanishes will be noticed late: %s", g_strerror(errno));
 }
 
-Peer *peer_new(int fd, const char *certificate, const char *private_key,
-               const PeerCallbacks *callbacks, gpointer data, GError **error)
+Peer *peer_new(int fd, const PeerSecurity *security, const PeerCallbacks *callbacks, gpointer data,
+               GError **error)
 {
     g_autoptr(Peer) peer = g_new0(Peer, 1);
     peer->fd = fd;
@@ -332,12 +342,13 @@ Peer *peer_new(int fd, const char *certificate, const char *private_key,
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "FreeRDP made no peer");
         return NULL;
     }
+    winpr_InitializeSSL(WINPR_SSL_INIT_DEFAULT); /* MD4 and RC4, which NTLM is made of */
     peer->freerdp->ContextSize = sizeof(Context);
     if (!freerdp_peer_context_new(peer->freerdp)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_FAILED, "FreeRDP made no context");
         return NULL;
     }
-    if (!initialize(peer, certificate, private_key, error))
+    if (!initialize(peer, security, error))
         return NULL;
     limit_silence(fd);
     attach_source(peer);
@@ -355,6 +366,7 @@ void peer_free(Peer *peer)
     g_clear_pointer(&peer->channels, channels_free);
     g_clear_pointer(&peer->screen, screen_free);
     if (peer->freerdp) {
+        nla_clear(peer->freerdp);
         freerdp_peer_context_free(peer->freerdp);
         freerdp_peer_free(peer->freerdp);
     }

@@ -12,12 +12,17 @@
 #include <glib.h>
 
 #include "channels.h"
+#include "nla.h"
 
 typedef struct Peer Peer;
 
 typedef struct {
-    /* Who wants in? Called once, before any channel is opened. */
-    bool (*login)(const char *user, const char *domain, const char *password, gpointer data);
+    /* NLA, which comes before the login. */
+    bool (*prove)(const NlaProof *proof, uint8_t hash[NLA_KEY_SIZE], gpointer data);
+    /* Who wants in? Called once, before any channel is opened. What the client says of itself:
+     * after NLA, who it is was settled there. `computer` is its name. */
+    bool (*login)(const char *user, const char *domain, const char *password, const char *computer,
+                  gpointer data);
     /* The desktop is there, and channels may be opened. Called again if the client comes back
      * from a change of its desktop. */
     void (*activated)(gpointer data);
@@ -36,10 +41,14 @@ typedef enum {
     PEER_END_BY_SERVER, /* an administrator, or the end of the server */
 } PeerEnd;
 
-/* Takes `fd`, the connected socket. Certificate and private key in PEM. `callbacks` must outlive
- * the peer. */
-Peer *peer_new(int fd, const char *certificate, const char *private_key,
-               const PeerCallbacks *callbacks, gpointer data, GError **error);
+typedef struct {
+    const char *certificate, *private_key; /* PEM */
+    bool nla, tls;                         /* how the client may log in */
+} PeerSecurity;
+
+/* Takes `fd`, the connected socket. `callbacks` must outlive the peer. */
+Peer *peer_new(int fd, const PeerSecurity *security, const PeerCallbacks *callbacks, gpointer data,
+               GError **error);
 /* Accepts NULL. Closes the socket. */
 void peer_free(Peer *peer);
 

@@ -32,10 +32,14 @@
 /* Between two pictures; turns are many more while data flows. */
 #define SHOW_INTERVAL (100 * G_TIME_SPAN_MILLISECOND)
 
+/* A text that is all there is to see. */
+#define NOTICE_SECONDS 60
+
 #define MAX_EPITAPHS 6
 
 typedef enum {
     SESSION_LOGIN,   /* nobody is in */
+    SESSION_NOTICE,  /* somebody is who can only be told why there is nothing for them */
     SESSION_RUNNING, /* serving */
     SESSION_ENDING,  /* devices are being told */
     SESSION_OVER,
@@ -49,7 +53,8 @@ typedef struct {
     LinkSettings settings;
     Link *link;
     Peer *peer;
-    char *user;
+    char *user; /* and VM: the first line of the screen */
+    bool denied;
     int64_t end_deadline;
 
     UsbControl *control; /* NULL before the login */
@@ -102,7 +107,7 @@ static void begin_end(Session *session, int64_t now, int64_t timeout)
 
 static void end(Session *session, const char *reason)
 {
-    if (session->state == SESSION_LOGIN)
+    if (session->state == SESSION_LOGIN || session->state == SESSION_NOTICE)
         finish(session);
     if (session->state != SESSION_RUNNING)
         return;
@@ -139,12 +144,17 @@ static void add_text(GPtrArray *lines, const char *text)
         g_ptr_array_add(lines, g_strdup(*part));
 }
 
+static void add_heading(Session *session, GPtrArray *lines)
+{
+    g_ptr_array_add(lines, g_strdup(""));
+    g_ptr_array_add(lines, g_strdup("#rdpusb"));
+    g_ptr_array_add(lines, g_strdup(session->user));
+}
+
 static void show(Session *session)
 {
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
-    g_ptr_array_add(lines, g_strdup(""));
-    g_ptr_array_add(lines, g_strdup("#rdpusb"));
-    g_ptr_array_add(lines, g_strdup_printf("Logged in as %s", session->user));
+    add_heading(session, lines);
     g_ptr_array_add(lines, g_strdup(""));
     g_ptr_array_add(lines, g_strdup("#USB devices"));
     guint before = lines->len;
@@ -377,29 +387,81 @@ static GSource *turn_source_new(Session *session)
 /* ---- From the peer ---- */
 
 /* Waits for the broker: nobody is served by this process yet. */
-static bool on_login(const char *user, const char *domain, const char *password, gpointer data)
+static bool on_prove(const NlaProof *proof, uint8_t *hash, gpointer data)
 {
     Session *session = data;
     g_autoptr(GError) error = NULL;
-    if (!link_authenticate(session->link, user, domain, password, &error)) {
-        g_message("login refused: %s", error->message);
-        session->state = SESSION_OVER;
-        guard_end(END_SECONDS);
-        g_main_loop_quit(session->loop);
-        return false;
-    }
+    if (link_prove_ntlm(session->link, proof, hash, &error))
+        return true;
+    g_message("login refused: %s", error->message);
+    session->denied = true;
+    return false;
+}
+
+static void deny(Session *session)
+{
+    session->state = SESSION_OVER;
+    guard_end(END_SECONDS);
+    g_main_loop_quit(session->loop);
+}
+
+static void welcome(Session *session, const char *name, const char *vm)
+{
     session->state = SESSION_RUNNING;
-    session->user = *domain ? g_strdup_printf("%s\\%s", domain, user) : g_strdup(user);
+    session->user = g_strdup_printf("Logged in as %s — VM %s", name, vm);
     session->control = usb_control_new(peer_channels(session->peer), g_get_monotonic_time());
     guard_release();
     g_unix_signal_add(SIGTERM, on_signal, session);
     g_unix_signal_add(SIGINT, on_signal, session);
-    return true;
+}
+
+static gboolean on_notice_over(gpointer data)
+{
+    end(data, "nothing more to tell");
+    return G_SOURCE_REMOVE;
+}
+
+/* The user is known but gets no VM: what to do stands on the screen, for a while. */
+static void notify(Session *session, const char *text)
+{
+    session->state = SESSION_NOTICE;
+    session->user = g_strdup(text);
+    g_timeout_add_seconds(NOTICE_SECONDS, on_notice_over, session);
+}
+
+/* Waits for the broker, too. */
+static bool on_login(const char *user, const char *domain, const char *password,
+                     const char *computer, gpointer data)
+{
+    Session *session = data;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = NULL;
+    g_autofree char *vm = NULL;
+    switch (
+        link_authenticate(session->link, user, domain, password, computer, &name, &vm, &error)) {
+    case LINK_LOGIN_WELCOME: welcome(session, name, vm); return true;
+    case LINK_LOGIN_NO_VM: notify(session, error->message); return true;
+    case LINK_LOGIN_DENIED: break;
+    }
+    g_message("login refused: %s", error->message);
+    deny(session);
+    return false;
+}
+
+static void show_notice(Session *session)
+{
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    add_heading(session, lines);
+    g_ptr_array_add(lines, NULL);
+    peer_show(session->peer, (const char *const *) lines->pdata);
 }
 
 static void on_activated(gpointer data)
 {
-    wake(data);
+    Session *session = data;
+    if (session->state == SESSION_NOTICE)
+        show_notice(session);
+    wake(session);
 }
 
 /* At once: one round of the main loop less on the way to the guest. */
@@ -410,7 +472,7 @@ static void on_progress(gpointer data)
 
 static void end_without_client(Session *session)
 {
-    if (session->state == SESSION_LOGIN)
+    if (session->state == SESSION_LOGIN || session->state == SESSION_NOTICE)
         finish(session);
     if (session->state == SESSION_OVER)
         return;
@@ -430,6 +492,10 @@ static void on_client_closed(const char *reason, gpointer data)
 static void on_client_refused(gpointer data)
 {
     Session *session = data;
+    if (session->denied) {
+        end_without_client(session);
+        return;
+    }
     g_log(G_LOG_DOMAIN, session->state == SESSION_LOGIN ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_WARNING,
           "the client sent what is no RDP, or more than fits in max-session-memory: connection "
           "ended");
@@ -437,6 +503,7 @@ static void on_client_refused(gpointer data)
 }
 
 static const PeerCallbacks peer_callbacks = {
+    .prove = on_prove,
     .login = on_login,
     .activated = on_activated,
     .progress = on_progress,
@@ -475,6 +542,13 @@ static void on_waiting(uint32_t number, const char *reason, gpointer data)
         usb_device_set_waiting(device, reason);
 }
 
+static void on_detach(uint32_t number, const char *reason, gpointer data)
+{
+    UsbDevice *device = find_device(data, number);
+    if (device)
+        usb_device_take_away(device, reason, g_get_monotonic_time());
+}
+
 static void on_attach_answered(uint32_t number, const GError *error, gpointer data)
 {
     UsbDevice *device = find_device(data, number);
@@ -491,6 +565,7 @@ static const LinkCallbacks link_callbacks = {
     .connect = on_connect,
     .capture = on_capture,
     .waiting = on_waiting,
+    .detach = on_detach,
     .attach_answered = on_attach_answered,
     .end = on_end,
 };
@@ -532,8 +607,9 @@ static bool begin(Session *session, int client_fd, int link_fd, GError **error)
     }
     if (!session_log_configure(session->settings.log_level, session->settings.client))
         g_warning("unknown log level '%s'", session->settings.log_level);
-    session->peer = peer_new(client_fd, session->settings.certificate,
-                             session->settings.private_key, &peer_callbacks, session, error);
+    const PeerSecurity security = {session->settings.certificate, session->settings.private_key,
+                                   session->settings.nla, session->settings.tls};
+    session->peer = peer_new(client_fd, &security, &peer_callbacks, session, error);
     return session->peer;
 }
 

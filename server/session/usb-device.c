@@ -308,6 +308,13 @@ void usb_device_attach_answered(UsbDevice *device, const GError *error, int64_t 
     usb_device_detach(device, error->message, now);
 }
 
+void usb_device_take_away(UsbDevice *device, const char *reason, int64_t now)
+{
+    g_message("device %u: taken away: %s", device->number, reason);
+    take_epitaph(device, g_strdup_printf("taken away: %s", reason));
+    usb_device_detach(device, reason, now);
+}
+
 static void offer(UsbDevice *device)
 {
     g_autofree char *name = name_of(device);
@@ -450,6 +457,14 @@ static void tell_gone(UsbDevice *device)
     }
 }
 
+static void tell_detached(const UsbDevice *device)
+{
+    RdpusbCounters counters;
+    rdpusb_bridge_get_counters(device->bridge, &counters);
+    link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge),
+                  counters.bytes_in, counters.bytes_out);
+}
+
 /* The guest first, so that its port is free when the broker hears of it. */
 static void follow_end(UsbDevice *device, int64_t now)
 {
@@ -463,7 +478,7 @@ static void follow_end(UsbDevice *device, int64_t now)
     g_clear_pointer(&device->guest, transport_byte_stream_free);
     end_capture(device, now);
     if (device->offered)
-        link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge));
+        tell_detached(device);
     device->over = true;
     if (rdpusb_bridge_client_said_gone(device->bridge))
         device->close_time = now + GONE_TIMEOUT;

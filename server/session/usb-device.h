@@ -41,6 +41,9 @@ bool usb_device_capture(UsbDevice *device, const char *port, int fd, uint64_t ma
 void usb_device_set_waiting(UsbDevice *device, const char *reason);
 void usb_device_attach_answered(UsbDevice *device, const GError *error, int64_t now);
 
+/* The broker does not allow it any more. */
+void usb_device_take_away(UsbDevice *device, const char *reason, int64_t now);
+
 /* Ends the redirection in order. */
 void usb_device_detach(UsbDevice *device, const char *reason, int64_t now);
 /* The whole connection to the client is gone. */

@@ -23,12 +23,21 @@ def find_program(name):
     return found[0]
 
 
+def write_rules(folder, *lines):
+    """A folder with these device rules."""
+    rules = folder / 'rules.d'
+    rules.mkdir(exist_ok=True)
+    (rules / '50-test.rules').write_text('\n'.join(lines) + '\n')
+    return rules
+
+
 def login(folder):
-    """Arguments that let USER in."""
+    """Arguments that let USER in, by NLA or with a password in TLS, with any device."""
     path = folder / 'password'
     path.write_text(PASSWORD + '\n')
     path.chmod(0o600)
-    return ['--user', USER, '--password-file', str(path), '--log-level', 'debug']
+    return ['--user', USER, '--password-file', str(path), '--security', 'nla,tls', '--rules-dir',
+            str(write_rules(folder, 'allow')), '--log-level', 'debug']
 
 
 class Daemon(Process):

@@ -3,6 +3,7 @@
  * real program, tests/integration/broker. */
 #include "config.h"
 #include "listener.h"
+#include "text-file.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static void test_bounds(void)
         g_autoptr(Config) config = read_config(file, (const char *const[]){NULL}, &error);
         g_test_message("%s: %s", lines[i].line, error ? error->message : "good");
         g_assert_true((config != NULL) == lines[i].good);
-        g_assert_true(lines[i].good || g_error_matches(error, CONFIG_ERROR, 0));
+        g_assert_true(lines[i].good || g_error_matches(error, INPUT_ERROR, 0));
     }
 }
 

@@ -190,8 +190,12 @@ static void do_configure(Fake *fake, char **words)
 static void do_authenticate(Fake *fake, char **words)
 {
     g_autoptr(GError) error = NULL;
-    link_broker1_call_authenticate_sync(fake->broker, words[1], "", words[2], NULL, &error);
-    say_result(fake, "authenticated", error);
+    g_autofree char *name = NULL;
+    g_autofree char *vm = NULL;
+    link_broker1_call_authenticate_sync(fake->broker, words[1], "", words[2], "computer", &name,
+                                        &vm, NULL, &error);
+    g_autofree char *text = g_strdup_printf("authenticated %s %s", name, vm);
+    say_result(fake, text, error);
 }
 
 /* attach NUMBER NAME SERIAL: a device 1d6b:0104. `none` as a name: a description without keys. */
@@ -233,7 +237,7 @@ static void do_lost(Fake *fake, char **words)
 static void do_detached(Fake *fake, char **words)
 {
     g_autoptr(GError) error = NULL;
-    link_broker1_call_detached_sync(fake->broker, atoi(words[1]), words[2], NULL, &error);
+    link_broker1_call_detached_sync(fake->broker, atoi(words[1]), words[2], 0, 0, NULL, &error);
     say_result(fake, "told", error);
 }
 

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "login.h"
+
+#include <string.h>
+
+#include "ntlm.h"
+#include "pam-check.h"
+
+/* No name of ours is longer, nor is what a person types. */
+#define MAX_NAME_BYTES     512
+#define MAX_PASSWORD_BYTES 1024
+
+typedef enum {
+    LOGIN_IDLE,
+    LOGIN_CHECKING, /* an answer is owed */
+    LOGIN_PROVED,   /* by NTLM; the client's last words of NLA are awaited */
+    LOGIN_DONE,
+} LoginState;
+
+struct Login {
+    const LoginContext *context;
+    const LoginEvents *events;
+    void *owner;
+    char *address;
+    char *source;
+    LoginState state;
+
+    LinkReply *reply; /* owed while checking */
+    char *given;      /* the name as it was given, quoted */
+    char *name;       /* without the VM; after success as the server spells it */
+    char *wish;       /* the VM's name, or NULL */
+    char **groups;
+    const char *method;
+    Vm *vm;
+
+    PamCheck *pam;
+    guint held_back; /* source: the refusal */
+};
+
+const char *login_refusal_to_string(LoginRefusal refusal)
+{
+    static const char *const names[] = {
+        [LOGIN_WRONG_CREDENTIALS] = "wrong-credentials",
+        [LOGIN_LOCKED] = "locked-out",
+        [LOGIN_NO_VM] = "no-vm",
+        [LOGIN_BROKEN] = "broken",
+    };
+    return names[refusal];
+}
+
+/* ---- Names ---- */
+
+static void take_names(Login *login, const char *user, const char *domain)
+{
+    const Vms *vms = login->context->vms;
+    g_autofree char *whole = *domain ? g_strdup_printf("%s\\%s", domain, user) : g_strdup(user);
+    g_free(login->given);
+    login->given = log_quote(whole);
+    const char *backslash = strrchr(whole, '\\');
+    g_autofree char *front = backslash ? g_strndup(whole, backslash - whole) : g_strdup("");
+    const char *name = backslash ? backslash + 1 : whole;
+    const char *at = strrchr(name, '@');
+    const char *vm = at && vms_find(vms, at + 1) ? at + 1 : vms_find(vms, front) ? front : NULL;
+    g_free(login->wish);
+    login->wish = g_strdup(vm);
+    g_free(login->name);
+    login->name = vm && vm != front ? g_strndup(name, at - name) : g_strdup(name);
+}
+
+static bool too_long(const char *user, const char *domain)
+{
+    return strlen(user) > MAX_NAME_BYTES || strlen(domain) > MAX_NAME_BYTES;
+}
+
+/* ---- The two ends ---- */
+
+static void refuse(Login *login, LoginRefusal refusal, const char *reason)
+{
+    login->state = LOGIN_IDLE;
+    link_reply_refuse(g_steal_pointer(&login->reply),
+                      refusal == LOGIN_NO_VM ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED, reason);
+    login->events->refused(login->owner, refusal, login->given, reason);
+}
+
+static gboolean on_wrong(gpointer data)
+{
+    Login *login = data;
+    login->held_back = 0;
+    refuse(login, LOGIN_WRONG_CREDENTIALS, "wrong user or password");
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_locked(gpointer data)
+{
+    Login *login = data;
+    login->held_back = 0;
+    refuse(login, LOGIN_LOCKED, "locked after too many failures");
+    return G_SOURCE_REMOVE;
+}
+
+/* Held back always, so that the time tells nothing of what was wrong. */
+static void fail(Login *login, bool locked)
+{
+    LockoutLocks locks = 0;
+    gint64 delay = lockout_failed(login->context->lockout, login->source, login->name,
+                                  g_get_monotonic_time(), &locks);
+    if (locks != 0)
+        g_warning("too many failed logins of user %s or from %s: locked for a while", login->given,
+                  login->source);
+    login->held_back =
+        g_timeout_add(delay / G_TIME_SPAN_MILLISECOND, locked ? on_locked : on_wrong, login);
+}
+
+static void succeed(Login *login, const char *method)
+{
+    lockout_succeeded(login->context->lockout, login->source, login->name, g_get_monotonic_time());
+    login->method = method;
+}
+
+/* The name is right: now the VM. */
+static void enter(Login *login)
+{
+    g_autofree char *problem = NULL;
+    login->vm = vms_choose(login->context->vms, login->wish, login->name,
+                           (const char *const *) login->groups, &problem);
+    if (!login->vm) {
+        refuse(login, LOGIN_NO_VM, problem);
+        return;
+    }
+    login->state = LOGIN_DONE;
+    link_reply_welcome(g_steal_pointer(&login->reply), login->name, login->vm->name);
+    login->events->accepted(login->owner);
+}
+
+static bool is_locked(const Login *login)
+{
+    return lockout_is_locked(login->context->lockout, login->source, login->name,
+                             g_get_monotonic_time());
+}
+
+static void begin(Login *login, const char *user, const char *domain, LinkReply *reply)
+{
+    login->state = LOGIN_CHECKING;
+    login->reply = reply;
+    take_names(login, user, domain);
+}
+
+static void take_user(Login *login, const User *user)
+{
+    g_free(login->name);
+    login->name = g_strdup(user->name);
+    g_strfreev(login->groups);
+    login->groups = g_strdupv(user->groups);
+}
+
+/* ---- NLA ---- */
+
+bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply)
+{
+    const Accounts *accounts = login->context->accounts;
+    guint8 hash[NTLM_KEY_SIZE];
+    if (login->state != LOGIN_IDLE || too_long(proof->user, proof->domain) ||
+        !(config_security(login->context->config) & CONFIG_SECURITY_NLA))
+        return false;
+    begin(login, proof->user, proof->domain, reply);
+    const User *user = accounts_find(accounts, login->name);
+    ntlm_v2_hash(user ? user->nt_hash : accounts_decoy_hash(accounts), proof->user, proof->domain,
+                 hash);
+    gsize proof_size, mic_value_size;
+    const guint8 *proof_value = g_bytes_get_data(proof->proof_value, &proof_size);
+    const guint8 *mic_value = g_bytes_get_data(proof->mic_value, &mic_value_size);
+    bool proved = ntlm_prove(hash, proof_value, proof_size, proof->session_key, proof->mic,
+                             mic_value, mic_value_size);
+    bool locked = is_locked(login);
+    if (proved && user && !locked) {
+        take_user(login, user);
+        succeed(login, "ntlm");
+        login->state = LOGIN_PROVED;
+        link_reply_hash(g_steal_pointer(&login->reply), hash);
+    } else {
+        fail(login, locked);
+    }
+    explicit_bzero(hash, sizeof hash);
+    return true;
+}
+
+/* ---- Passwords ---- */
+
+static void on_pam(void *owner, bool allowed, const char *canonical_user, const char *reason)
+{
+    Login *login = owner;
+    if (!allowed) {
+        g_message("login of user %s from %s: PAM: %s", login->given, login->address, reason);
+        fail(login, false);
+        return;
+    }
+    g_free(login->name);
+    login->name = g_strdup(canonical_user);
+    succeed(login, "pam");
+    enter(login);
+}
+
+static void ask_pam(Login *login, const char *password)
+{
+    g_autoptr(GError) error = NULL;
+    g_clear_pointer(&login->pam, pam_check_free);
+    login->pam = pam_check_new(login->context->pam_program, login->context->config->pam_confdir,
+                               login->name, login->address, password, on_pam, login, &error);
+    if (login->pam)
+        return;
+    g_warning("login of user %s from %s: PAM cannot be asked: %s", login->given, login->address,
+              error->message);
+    refuse(login, LOGIN_BROKEN, "the password cannot be checked");
+}
+
+static void check_password(Login *login, const char *password)
+{
+    const Config *config = login->context->config;
+    const Accounts *accounts = login->context->accounts;
+    const User *user = accounts_find(accounts, login->name);
+    bool matches = nt_hash_matches(user ? user->nt_hash : accounts_decoy_hash(accounts), password);
+    bool locked = is_locked(login);
+    if (user && matches && !locked && config_has_passwords(config, "users")) {
+        take_user(login, user);
+        succeed(login, "users-file");
+        enter(login);
+    } else if (!locked && config_has_passwords(config, "pam") &&
+               !(user && config_has_passwords(config, "users"))) {
+        ask_pam(login, password);
+    } else {
+        fail(login, locked);
+    }
+}
+
+bool login_authenticate(Login *login, const char *user, const char *domain, const char *password,
+                        LinkReply *reply)
+{
+    if (login->state == LOGIN_PROVED) {
+        login->state = LOGIN_CHECKING;
+        login->reply = reply;
+        enter(login);
+        return true;
+    }
+    if (login->state != LOGIN_IDLE || too_long(user, domain) ||
+        strlen(password) > MAX_PASSWORD_BYTES ||
+        !(config_security(login->context->config) & CONFIG_SECURITY_TLS))
+        return false;
+    begin(login, user, domain, reply);
+    check_password(login, password);
+    return true;
+}
+
+/* ---- Life ---- */
+
+Login *login_new(const LoginContext *context, const char *address, const char *source,
+                 const LoginEvents *events, void *owner)
+{
+    Login *login = g_new0(Login, 1);
+    login->context = context;
+    login->address = g_strdup(address);
+    login->source = g_strdup(source);
+    login->events = events;
+    login->owner = owner;
+    return login;
+}
+
+void login_free(Login *login)
+{
+    if (!login)
+        return;
+    g_clear_handle_id(&login->held_back, g_source_remove);
+    pam_check_free(login->pam);
+    if (login->reply)
+        link_reply_refuse(login->reply, LINK_ERROR_DENIED, "the connection is over");
+    g_free(login->given);
+    g_free(login->name);
+    g_free(login->wish);
+    g_strfreev(login->groups);
+    g_free(login->address);
+    g_free(login->source);
+    g_free(login);
+}
+
+const char *login_user(const Login *login)
+{
+    return login->state == LOGIN_DONE ? login->name : NULL;
+}
+
+const char *const *login_groups(const Login *login)
+{
+    return (const char *const *) login->groups;
+}
+
+Vm *login_vm(const Login *login)
+{
+    return login->vm;
+}
+
+const char *login_method(const Login *login)
+{
+    return login->method;
+}

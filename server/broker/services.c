@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "services.h"
+
+#include "program.h"
+
+static Certificate *load_certificate(const Config *config, GError **error)
+{
+    return config->certificate ? certificate_load(config->certificate, config->private_key, error)
+                               : certificate_load_or_make(config->state_dir, error);
+}
+
+static bool find_programs(Services *services, GError **error)
+{
+    services->session_program = program_find("rdpusb-session", "RDPUSB_SESSION", error);
+    if (services->session_program && config_has_passwords(services->config, "pam"))
+        services->pam_program = program_find("rdpusb-pam", "RDPUSB_PAM", error);
+    return services->session_program &&
+           (services->pam_program || !config_has_passwords(services->config, "pam"));
+}
+
+static bool load(Services *services, GError **error)
+{
+    const Config *config = services->config;
+    if (!find_programs(services, error) ||
+        !(services->certificate = load_certificate(config, error)) ||
+        !(services->accounts = accounts_new(config, error)) ||
+        !(services->policy = policy_load(config->rules_dir, error)) ||
+        (config->capture && !(services->captures = captures_new(config->capture, error))))
+        return false;
+    services->vms = vms_new(config, error); /* last: guests may notice that their ports open */
+    return services->vms;
+}
+
+Services *services_new(const Config *config, GError **error)
+{
+    g_autoptr(Services) services = g_new0(Services, 1);
+    services->config = config;
+    if (!load(services, error))
+        return NULL;
+    const LockoutLimits limits = {config->limits.lockout_failures, config->limits.lockout_seconds};
+    services->lockout = lockout_new(&limits);
+    services->login = (LoginContext){config, services->accounts, services->vms, services->lockout,
+                                     services->pam_program};
+    return g_steal_pointer(&services);
+}
+
+void services_free(Services *services)
+{
+    if (!services)
+        return;
+    g_free(services->session_program);
+    certificate_free(services->certificate);
+    accounts_free(services->accounts);
+    policy_free(services->policy);
+    vms_free(services->vms);
+    lockout_free(services->lockout);
+    g_free(services->pam_program);
+    captures_free(services->captures);
+    g_free(services);
+}
+
+/* ---- Reloading ---- */
+
+static bool told(const char *what, const GError *error)
+{
+    if (error)
+        g_warning("%s not reloaded, the old ones stay: %s", what, error->message);
+    return !error;
+}
+
+static bool reload_certificate(Services *services)
+{
+    g_autoptr(GError) error = NULL;
+    Certificate *certificate = load_certificate(services->config, &error);
+    if (certificate) {
+        certificate_free(services->certificate);
+        services->certificate = certificate;
+    }
+    return told("certificate and private key", error);
+}
+
+static bool reload_accounts(Services *services)
+{
+    g_autoptr(GError) error = NULL;
+    accounts_reload(services->accounts, &error);
+    return told("users", error);
+}
+
+static bool reload_policy(Services *services)
+{
+    g_autoptr(GError) error = NULL;
+    Policy *policy = policy_load(services->config->rules_dir, &error);
+    if (policy) {
+        policy_free(services->policy);
+        services->policy = policy;
+    }
+    return told("device rules", error);
+}
+
+bool services_reload(Services *services)
+{
+    bool certificate = reload_certificate(services);
+    bool accounts = reload_accounts(services);
+    bool policy = reload_policy(services);
+    return certificate && accounts && policy;
+}
