@@ -63,7 +63,7 @@ static int open_file(const char *path, GError **error)
 {
     /* O_NONBLOCK: not to wait for the other end, if it is a pipe. */
     int file = open(
-        path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+        path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
     if (file < 0) {
         fail_open(path, errno, error);
         return -1;
@@ -73,6 +73,14 @@ static int open_file(const char *path, GError **error)
         return -1;
     }
     return file;
+}
+
+/* As a machine that lost its power leaves it */
+static bool ends_within_line(int file)
+{
+    char last;
+    off_t size = lseek(file, 0, SEEK_END);
+    return size > 0 && pread(file, &last, 1, size - 1) == 1 && last != '\n';
 }
 
 /* A disk that becomes full takes the beginning of a line. Without it, the file has only whole ones;
@@ -187,6 +195,7 @@ Audit *audit_open(const char *target, GError **error)
     Audit *audit = g_new0(Audit, 1);
     audit->path = journal ? NULL : g_strdup(target);
     audit->file = file;
+    audit->torn = !journal && ends_within_line(file);
     return audit;
 }
 
@@ -211,7 +220,7 @@ bool audit_reopen(Audit *audit, GError **error)
         return false;
     close(audit->file);
     audit->file = file;
-    audit->torn = false;
+    audit->torn = ends_within_line(file);
     return true;
 }
 

@@ -228,6 +228,7 @@ static void test_modes(Place *place, gconstpointer unused)
     mode_t before = umask(0);
     g_autoptr(Audit) audit = open_audit(place->path);
     umask(before);
+    g_assert_nonnull(audit);
     GStatBuf status;
     g_assert_cmpint(g_stat(place->path, &status), ==, 0);
     g_assert_cmpuint(status.st_mode & 07777, ==, 0600);
@@ -274,7 +275,7 @@ static void test_refused(Place *place, gconstpointer unused)
 
 static void test_owner(Place *place, gconstpointer unused)
 {
-    g_autoptr(Audit) audit = open_audit(place->path);
+    audit_free(open_audit(place->path));
     if (geteuid() != 0) /* nobody else can give a file away */
         return;
     g_assert_cmpint(chown(place->path, 65534, -1), ==, 0);
@@ -293,6 +294,26 @@ static void test_append(Place *place, gconstpointer unused)
     g_assert_cmpuint(lines->len, ==, 3);
     for (guint i = 0; i < 3; i++)
         check_reason(lines, i, (const char *[]){"1", "2", "3"}[i]);
+}
+
+/* A half line costs no other. */
+static void test_torn(Place *place, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    static const char half[] = "{\"time\":\"2026";
+    g_assert_true(g_file_set_contents_full(place->path, half, -1, 0, 0600, NULL));
+    g_autoptr(Audit) audit = open_audit(place->path);
+    write_reason(audit, "1");
+    g_assert_true(audit_reopen(audit, &error));
+    write_reason(audit, "2");
+    g_autofree char *text = contents(place->path);
+    g_assert_true(g_str_has_prefix(text, half));
+    g_assert_cmpint(text[strlen(half)], ==, '\n');
+    g_assert_true(g_file_set_contents(place->path, text + strlen(half) + 1, -1, NULL));
+    g_autoptr(GPtrArray) lines = read_lines(place->path);
+    g_assert_cmpuint(lines->len, ==, 2);
+    check_reason(lines, 0, "1");
+    check_reason(lines, 1, "2");
 }
 
 static void test_reopen(Place *place, gconstpointer unused)
@@ -414,6 +435,7 @@ int main(int argc, char **argv)
     ADD("/audit/refused", test_refused);
     ADD("/audit/owner", test_owner);
     ADD("/audit/append", test_append);
+    ADD("/audit/torn", test_torn);
     ADD("/audit/reopen", test_reopen);
     ADD("/audit/reopen-refused", test_reopen_refused);
     ADD("/audit/full", test_full);
