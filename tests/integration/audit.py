@@ -12,9 +12,14 @@ from process import Failure
 SCHEMA = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'audit.schema.json'
 MAX_LINE_BYTES = 8192
 
-_schema = json.loads(SCHEMA.read_text())
-jsonschema.Draft202012Validator.check_schema(_schema)
-_validator = jsonschema.Draft202012Validator(_schema)
+
+def schema():
+    """The schema, as a dict."""
+    return json.loads(SCHEMA.read_text())
+
+
+jsonschema.Draft202012Validator.check_schema(schema())
+_validator = jsonschema.Draft202012Validator(schema())
 
 
 def _unique(pairs):

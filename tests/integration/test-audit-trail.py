@@ -34,14 +34,25 @@ def samples(test):
 def schema(test):
     path, events = samples(test)
     equal([event['event'] for event in events[:len(EVENTS)]], EVENTS, 'events')
-    hostile = events[len(EVENTS):]
+    hostile = [event for event in events[len(EVENTS):] if event['event'] == 'detach']
     expect(len(hostile) > 10, 'there is no hostile text')
-    equal({event['event'] for event in hostile}, {'detach'}, 'events with hostile texts')
     expect(any(event.get('cut') for event in hostile), 'nothing was cut')
     expect(any('\n' in event['user'] for event in hostile), 'a newline was lost')
     # Readers of lines agree with us about what a line is: U+2028 and U+0085 end none.
     equal(len(path.read_text().splitlines()), len(events), 'lines')
     expect(path.read_text().replace('\n', '').isprintable(), 'something invisible is in the file')
+
+
+@scenario('the schema has the words that are written, and no others')
+def words(test):
+    _, events = samples(test)
+    allowed = set()
+    for part in audit.schema()['allOf']:
+        name = part['if']['properties']['event']['const']
+        allowed |= {(name, code) for code in part['then'].get('properties', {}).get('code', {}).get('enum', [])}
+    equal({(event['event'], event['code']) for event in events if 'code' in event}, allowed, 'codes')
+    methods = set(audit.schema()['properties']['method']['enum'])
+    equal({event['method'] for event in events if event['event'] == 'login'}, methods, 'methods')
 
 
 @scenario('the schema refuses what is not so')

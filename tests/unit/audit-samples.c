@@ -123,12 +123,36 @@ static AuditEvent hostile(const char *text)
     return event;
 }
 
+static void add_codes(GArray *samples, AuditEventType type, AuditCode first, AuditCode last)
+{
+    for (AuditCode code = first; code <= last; code++) {
+        AuditEvent event = ordinary[type];
+        event.code = code;
+        g_array_append_val(samples, event);
+    }
+}
+
+static void add_words(GArray *samples)
+{
+    for (AuditMethod method = AUDIT_METHOD_NTLM; method <= AUDIT_METHOD_PAM; method++) {
+        AuditEvent event = ordinary[AUDIT_LOGIN];
+        event.method = method;
+        g_array_append_val(samples, event);
+    }
+    add_codes(samples, AUDIT_LOGIN_REFUSED, AUDIT_WRONG_CREDENTIALS, AUDIT_CHECK_FAILED);
+    add_codes(samples, AUDIT_DEVICE_REFUSED, AUDIT_RULE, AUDIT_LIMIT);
+    add_codes(samples, AUDIT_DROPPED, AUDIT_LOCKED_OUT, AUDIT_LOCKED_OUT);
+    add_codes(samples, AUDIT_DROPPED, AUDIT_MAX_CONNECTIONS, AUDIT_NO_SESSION);
+    add_codes(samples, AUDIT_RELOAD, AUDIT_DONE, AUDIT_REFUSED);
+}
+
 const AuditEvent *audit_samples(gsize *n)
 {
     static GArray *samples;
     if (!samples) {
         samples = g_array_new(FALSE, FALSE, sizeof(AuditEvent));
         g_array_append_vals(samples, ordinary, G_N_ELEMENTS(ordinary));
+        add_words(samples);
         for (const char *const *text = audit_hostile_texts(); *text; text++) {
             AuditEvent event = hostile(*text);
             g_array_append_val(samples, event);
