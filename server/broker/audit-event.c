@@ -31,10 +31,9 @@ static const char *const method_names[] = {
 
 static const char *const code_names[] = {
     [AUDIT_WRONG_CREDENTIALS] = "wrong-credentials",
-    [AUDIT_UNKNOWN_VM] = "unknown-vm",
-    [AUDIT_NOT_ALLOWED_ON_VM] = "not-allowed-on-vm",
     [AUDIT_LOCKED_OUT] = "locked-out",
-    [AUDIT_TOO_MANY_ATTEMPTS] = "too-many-attempts",
+    [AUDIT_NOT_ALLOWED_ON_VM] = "not-allowed-on-vm",
+    [AUDIT_NO_VM] = "no-vm",
     [AUDIT_TIMEOUT] = "timeout",
     [AUDIT_CHECK_FAILED] = "check-failed",
     [AUDIT_RULE] = "rule",

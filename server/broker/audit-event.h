@@ -19,8 +19,8 @@ typedef enum {
     AUDIT_ATTACH,         /* the guest has a device */
     AUDIT_DETACH,         /* and has it no longer */
     AUDIT_END,            /* of a connection */
-    AUDIT_DROPPED,        /* clients were turned away before there was a connection */
-    AUDIT_RELOAD,         /* `what`; `code` says whether it was, `reason` why not */
+    AUDIT_DROPPED, /* clients were turned away, or a connection that nobody had logged in to */
+    AUDIT_RELOAD,  /* `what`; `code` says whether it was, `reason` why not */
 } AuditEventType;
 
 typedef enum {
@@ -35,10 +35,9 @@ typedef enum {
     AUDIT_CODE_NONE,
     /* login-refused */
     AUDIT_WRONG_CREDENTIALS, /* an unknown user too */
-    AUDIT_UNKNOWN_VM,
+    AUDIT_LOCKED_OUT,
     AUDIT_NOT_ALLOWED_ON_VM,
-    AUDIT_LOCKED_OUT, /* also of dropped */
-    AUDIT_TOO_MANY_ATTEMPTS,
+    AUDIT_NO_VM, /* was named, and none goes without saying */
     AUDIT_TIMEOUT,
     AUDIT_CHECK_FAILED, /* nobody could be asked, as PAM */
     /* device-refused */

@@ -141,7 +141,6 @@ static void add_words(GArray *samples)
     }
     add_codes(samples, AUDIT_LOGIN_REFUSED, AUDIT_WRONG_CREDENTIALS, AUDIT_CHECK_FAILED);
     add_codes(samples, AUDIT_DEVICE_REFUSED, AUDIT_RULE, AUDIT_LIMIT);
-    add_codes(samples, AUDIT_DROPPED, AUDIT_LOCKED_OUT, AUDIT_LOCKED_OUT);
     add_codes(samples, AUDIT_DROPPED, AUDIT_MAX_CONNECTIONS, AUDIT_NO_SESSION);
     add_codes(samples, AUDIT_RELOAD, AUDIT_DONE, AUDIT_REFUSED);
 }
