@@ -155,12 +155,12 @@ static void add_present_text(Members members, const char *name, const char *text
         add_text(members, name, text);
 }
 
-static JsonArray *interfaces_to_json(const AuditDevice *device, bool *cut)
+static JsonArray *interfaces_to_json(const PolicyDevice *device, bool *cut)
 {
     JsonArray *json = json_array_new();
     for (gsize i = 0; i < MIN(device->n_interfaces, MAX_INTERFACES); i++) {
-        const AuditInterface *interface = &device->interfaces[i];
-        g_autofree char *text = g_strdup_printf("%02x:%02x:%02x", interface->class,
+        const PolicyInterface *interface = &device->interfaces[i];
+        g_autofree char *text = g_strdup_printf("%02x:%02x:%02x", interface->class_,
                                                 interface->subclass, interface->protocol);
         json_array_add_string_element(json, text);
     }
@@ -168,7 +168,7 @@ static JsonArray *interfaces_to_json(const AuditDevice *device, bool *cut)
     return json;
 }
 
-static void add_device(Members members, const AuditDevice *device)
+static void add_device(Members members, const PolicyDevice *device)
 {
     Members inner = {json_object_new(), members.cut};
     add_hex(inner, "vendor", device->vendor);
@@ -181,7 +181,7 @@ static void add_device(Members members, const AuditDevice *device)
     json_object_set_object_member(members.json, "device", inner.json);
 }
 
-static void add_rule(Members members, const AuditRule *rule)
+static void add_rule(Members members, const PolicyDecision *rule)
 {
     Members inner = {json_object_new(), members.cut};
     add_text(inner, "file", rule->file);
@@ -226,7 +226,7 @@ JsonObject *audit_event_to_json(const AuditEvent *event, guint64 lost)
     add_text(members, "port", event->port);
     if (event->device)
         add_device(members, event->device);
-    if (event->rule)
+    if (event->rule && event->rule->file)
         add_rule(members, event->rule);
     add_measures(members, event);
     add_text(members, "what", event->what);

@@ -8,6 +8,8 @@
 
 #include <json-glib/json-glib.h>
 
+#include "policy.h"
+
 /* The longest line, with its newline. One write() of this size is whole or not there. */
 #define AUDIT_MAX_LINE_BYTES 8192
 
@@ -56,23 +58,6 @@ typedef enum {
 } AuditCode;
 
 typedef struct {
-    guint8 class, subclass, protocol;
-} AuditInterface; /* as a(yyy) of the link has it */
-
-typedef struct {
-    guint16 vendor, product, version;
-    const char *serial, *manufacturer, *name; /* "" or NULL: it has none */
-    const AuditInterface *interfaces;
-    gsize n_interfaces;
-} AuditDevice;
-
-typedef struct {
-    const char *file;
-    unsigned line;
-    const char *text;
-} AuditRule;
-
-typedef struct {
     guint64 in, out; /* from the device, to the device */
 } AuditBytes;
 
@@ -86,8 +71,8 @@ typedef struct {
     const char *user;
     AuditMethod method;
     const char *vm, *port;
-    const AuditDevice *device;
-    const AuditRule *rule;
+    const PolicyDevice *device;
+    const PolicyDecision *rule; /* absent too if it is not of a rule */
     const AuditBytes *bytes;
     gint64 since;  /* g_get_monotonic_time() of the beginning: gives the duration */
     guint64 count; /* of the clients that this event stands for */

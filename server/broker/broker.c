@@ -32,6 +32,17 @@ static gboolean on_closed(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* The first of those turned away is told at once, the others when it is over. */
+static void audit_full(Broker *broker, const char *peer, unsigned count)
+{
+    audit_write(broker->services->audit,
+                &(AuditEvent){.type = AUDIT_DROPPED,
+                              .client = peer,
+                              .count = count,
+                              .code = AUDIT_MAX_CONNECTIONS,
+                              .reason = "there are as many as max-connections allows"});
+}
+
 static void on_connection_ended(void *owner, Connection *connection)
 {
     Broker *broker = owner;
@@ -39,6 +50,8 @@ static void on_connection_ended(void *owner, Connection *connection)
     if (broker->turned_away > 0)
         g_warning("turned %u connections away while there were as many as max-connections allows",
                   broker->turned_away);
+    if (broker->turned_away > 1)
+        audit_full(broker, NULL, broker->turned_away - 1);
     broker->turned_away = 0;
     if (broker->closed && g_hash_table_size(broker->connections) == 0) {
         g_clear_handle_id(&broker->close_deadline, g_source_remove);
@@ -50,9 +63,10 @@ static void on_connection_ended(void *owner, Connection *connection)
 static void turn_away(Broker *broker, int client, const char *peer)
 {
     close(client);
-    if (broker->turned_away++ == 0)
-        g_warning("connection from %s turned away: there are as many as max-connections allows",
-                  peer);
+    if (broker->turned_away++ > 0)
+        return;
+    g_warning("connection from %s turned away: there are as many as max-connections allows", peer);
+    audit_full(broker, peer, 1);
 }
 
 static char *source_of(const char *peer)
@@ -74,10 +88,16 @@ static void on_accepted(void *owner, int client, const char *peer)
     g_autoptr(GError) error = NULL;
     Connection *connection =
         connection_new(broker->services, client, peer, source, on_connection_ended, broker, &error);
-    if (connection)
+    if (connection) {
         g_hash_table_add(broker->connections, connection);
-    else
-        g_warning("connection from %s dropped: no session process: %s", peer, error->message);
+        return;
+    }
+    g_warning("connection from %s dropped: no session process: %s", peer, error->message);
+    audit_write(broker->services->audit, &(AuditEvent){.type = AUDIT_DROPPED,
+                                                       .client = peer,
+                                                       .count = 1,
+                                                       .code = AUDIT_NO_SESSION,
+                                                       .reason = error->message});
 }
 
 Broker *broker_new(const Services *services)

@@ -5,11 +5,13 @@
 
 #include "description.h"
 #include "link.h"
+#include "listener.h"
 #include "log.h"
 #include "session-process.h"
 
 #define MAX_LOGIN_ATTEMPTS 3
 #define MAX_INVALID_CALLS  16
+#define MAX_COMPUTER_BYTES 512
 /* How long a session may take to end after the link is gone or it was told to disconnect. */
 #define END_SECONDS 3
 
@@ -18,6 +20,11 @@ struct Connection {
     ConnectionEnded ended;
     void *owner;
     char *peer;
+    char *server;   /* address where it was accepted */
+    char *id;       /* random, for the audit trail */
+    char *computer; /* what the client calls itself; NULL before an attempt to log in */
+    gint64 since;
+    char *reason; /* why it was ended from here, or NULL */
     SessionProcess *process;
     Link *link;
     bool configured;
@@ -34,9 +41,54 @@ typedef struct {
     guint32 number;
     Description *description;
     char *label;      /* for the log */
+    char *port;       /* the first and only; NULL before */
+    gint64 attached;  /* when it got the port */
     bool captured;    /* or it was tried */
     PortClaim *claim; /* NULL: it was taken away, and the session has yet to say so */
 } Device;
+
+/* ---- The audit trail ---- */
+
+/* Adds what all events of a connection have. */
+static void audit(const Connection *connection, AuditEvent event)
+{
+    event.connection = connection->id;
+    event.client = connection->peer;
+    event.server = connection->server;
+    event.client_name = connection->computer;
+    if (connection->user) {
+        event.user = login_user(connection->login);
+        event.vm = login_vm(connection->login)->name;
+    }
+    audit_write(connection->services->audit, &event);
+}
+
+/* `bytes` is NULL if the session did not say. */
+static void audit_detach(const Device *device, const AuditBytes *bytes, const char *reason)
+{
+    if (device->port)
+        audit(device->connection, (AuditEvent){.type = AUDIT_DETACH,
+                                               .port = device->port,
+                                               .device = &device->description->device,
+                                               .bytes = bytes,
+                                               .since = device->attached,
+                                               .reason = reason});
+}
+
+static void audit_end(const Connection *connection, const char *process, bool failed)
+{
+    const char *reason = failed ? "its session process failed"
+                                : "the client left, or the session ended it: its log says why";
+    GHashTableIter iterator;
+    gpointer device;
+    g_hash_table_iter_init(&iterator, connection->devices);
+    while (g_hash_table_iter_next(&iterator, NULL, &device))
+        audit_detach(device, NULL, "its session ended");
+    audit(connection, (AuditEvent){.type = AUDIT_END,
+                                   .since = connection->since,
+                                   .process = process,
+                                   .reason = connection->reason ? connection->reason : reason});
+}
 
 /* ---- Its end ---- */
 
@@ -61,8 +113,16 @@ void connection_kill(Connection *connection)
     session_process_kill(connection->process);
 }
 
+/* The first reason is the true one. */
+static void set_reason(Connection *connection, const char *reason)
+{
+    if (!connection->reason)
+        connection->reason = g_strdup(reason);
+}
+
 void connection_disconnect(Connection *connection, const char *reason)
 {
+    set_reason(connection, reason);
     /* Before the login a session may be waiting for the client inside of FreeRDP and hear nothing;
      * one without a link is ending already. Both understand a signal. */
     if (!connection->user || !link_disconnect(connection->link, reason))
@@ -73,6 +133,8 @@ void connection_disconnect(Connection *connection, const char *reason)
 static void on_process_ended(void *owner, const char *reason, bool failed)
 {
     Connection *connection = owner;
+    login_give_up(connection->login);
+    audit_end(connection, reason, failed);
     g_hash_table_remove_all(connection->devices);
     g_log(G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE,
           "connection from %s ended: session process %s", connection->peer, reason);
@@ -92,6 +154,9 @@ static gboolean on_login_deadline(gpointer data)
     connection->deadline = 0;
     g_warning("connection from %s: nobody logged in within %" G_GUINT64_FORMAT " s",
               connection->peer, connection->services->config->limits.login_seconds);
+    audit(connection, (AuditEvent){.type = AUDIT_LOGIN_REFUSED,
+                                   .code = AUDIT_TIMEOUT,
+                                   .reason = "nobody logged in in time"});
     connection_disconnect(connection, "nobody logged in in time");
     return G_SOURCE_REMOVE;
 }
@@ -110,8 +175,10 @@ static bool invalid(Connection *connection, GError **error, const char *reason)
 {
     g_warning("connection from %s: refused a call of the session: %s", connection->peer, reason);
     g_set_error_literal(error, LINK_ERROR, LINK_ERROR_INVALID, reason);
-    if (++connection->invalid_calls == MAX_INVALID_CALLS)
+    if (++connection->invalid_calls == MAX_INVALID_CALLS) {
+        set_reason(connection, "its session made calls that make no sense");
         connection_kill(connection);
+    }
     return false;
 }
 
@@ -177,6 +244,8 @@ static void on_authenticate(void *owner, const char *user, const char *domain, c
                             const char *computer, LinkReply *reply)
 {
     Connection *connection = owner;
+    g_free(connection->computer);
+    connection->computer = g_strndup(computer, MAX_COMPUTER_BYTES);
     if (!may_log_in(connection) ||
         !login_authenticate(connection->login, user, domain, password, reply))
         refuse_call(connection, reply, "Authenticate at the wrong time");
@@ -188,16 +257,30 @@ static void on_login_accepted(void *owner)
     const Login *login = connection->login;
     g_autofree char *quoted = log_quote(login_user(login));
     g_message("login of user %s from %s accepted (%s): VM %s", quoted, connection->peer,
-              login_method(login), login_vm(login)->name);
+              audit_method_to_string(login_method(login)), login_vm(login)->name);
     connection->user = g_strdup_printf("%s at VM %s", quoted, login_vm(login)->name);
     g_clear_handle_id(&connection->deadline, g_source_remove);
+    audit(connection, (AuditEvent){.type = AUDIT_LOGIN, .method = login_method(login)});
 }
 
 static void on_login_refused(void *owner, LoginRefusal refusal, const char *user,
                              const char *reason)
 {
     Connection *connection = owner;
+    static const AuditCode codes[] = {
+        [LOGIN_WRONG_CREDENTIALS] = AUDIT_WRONG_CREDENTIALS,
+        [LOGIN_LOCKED] = AUDIT_LOCKED_OUT,
+        [LOGIN_NOT_ALLOWED] = AUDIT_NOT_ALLOWED_ON_VM,
+        [LOGIN_NO_VM] = AUDIT_NO_VM,
+        [LOGIN_BROKEN] = AUDIT_CHECK_FAILED,
+    };
     g_warning("login of user %s from %s refused: %s", user, connection->peer, reason);
+    audit(connection, (AuditEvent){.type = AUDIT_LOGIN_REFUSED,
+                                   .user = login_given(connection->login),
+                                   .vm = login_wish(connection->login),
+                                   .method = login_method(connection->login),
+                                   .code = codes[refusal],
+                                   .reason = reason});
     if (++connection->attempts == MAX_LOGIN_ATTEMPTS)
         connection_disconnect(connection, "too many wrong passwords");
 }
@@ -217,6 +300,7 @@ static void device_free(gpointer data)
     port_claim_free(device->claim);
     description_free(device->description);
     g_free(device->label);
+    g_free(device->port);
     g_free(device);
 }
 
@@ -241,10 +325,35 @@ static void capture_device(Device *device, const char *port)
     close(file);
 }
 
+/* What the rules say of this device of this user at this VM. */
+static void decide(const Connection *connection, const Description *description,
+                   PolicyDecision *decision)
+{
+    const PolicySubject subject = {login_user(connection->login), login_groups(connection->login),
+                                   login_vm(connection->login)->name};
+    policy_decide(connection->services->policy, &description->device, &subject, decision);
+}
+
+/* Once, as a capture: the port stays its own while the VM comes and goes. */
+static void audit_attach(Device *device, const char *port)
+{
+    PolicyDecision decision;
+    if (device->port)
+        return;
+    device->port = g_strdup(port);
+    device->attached = g_get_monotonic_time();
+    decide(device->connection, device->description, &decision);
+    audit(device->connection, (AuditEvent){.type = AUDIT_ATTACH,
+                                           .port = port,
+                                           .device = &device->description->device,
+                                           .rule = &decision});
+}
+
 static void on_device_connected(void *owner, const char *port, int stream)
 {
     Device *device = owner;
     g_message("%s attached to port %s", device->label, port);
+    audit_attach(device, port);
     capture_device(device, port);
     if (!link_connect(device->connection->link, device->number, port, stream))
         g_debug("%s: its session is ending", device->label);
@@ -259,19 +368,34 @@ static void on_device_waiting(void *owner, const char *reason)
 
 static const PortClaimEvents claim_events = {on_device_connected, on_device_waiting};
 
+static void audit_refusal(const Connection *connection, const Description *description,
+                          AuditCode code, const PolicyDecision *rule, const char *reason)
+{
+    audit(connection, (AuditEvent){.type = AUDIT_DEVICE_REFUSED,
+                                   .device = &description->device,
+                                   .rule = rule,
+                                   .code = code,
+                                   .reason = reason});
+}
+
 /* Why this user may not have this device at this VM; NULL if they may. */
 static char *refusal_of(const Connection *connection, const Description *description)
 {
     const Vm *vm = login_vm(connection->login);
-    const PolicySubject subject = {login_user(connection->login), login_groups(connection->login),
-                                   vm->name};
     PolicyDecision decision;
-    policy_decide(connection->services->policy, &description->device, &subject, &decision);
-    if (decision.target != POLICY_ALLOW)
-        return policy_decision_describe(&decision);
-    if (vm->filter && !policy_filter_allows(vm->filter, &description->device))
-        return g_strdup_printf("blocked by the filter of VM %s (%s)", vm->name, vm->config->filter);
-    return NULL;
+    decide(connection, description, &decision);
+    if (decision.target != POLICY_ALLOW) {
+        char *refusal = policy_decision_describe(&decision);
+        audit_refusal(connection, description, decision.file ? AUDIT_RULE : AUDIT_NO_RULE,
+                      &decision, refusal);
+        return refusal;
+    }
+    if (!vm->filter || policy_filter_allows(vm->filter, &description->device))
+        return NULL;
+    char *refusal =
+        g_strdup_printf("blocked by the filter of VM %s (%s)", vm->name, vm->config->filter);
+    audit_refusal(connection, description, AUDIT_FILTER, NULL, refusal);
+    return refusal;
 }
 
 static Device *device_new(Connection *connection, guint32 number, Description *description)
@@ -292,12 +416,15 @@ static bool on_attach(void *owner, guint32 number, GVariant *variant, GError **e
         return invalid(connection, error, "Attach before the login");
     if (g_hash_table_contains(connection->devices, GUINT_TO_POINTER(number)))
         return invalid(connection, error, "Attach of a device that is attached");
-    if (g_hash_table_size(connection->devices) >=
-        connection->services->config->limits.max_device_channels)
-        return deny(error, "too many devices: see max-device-channels in rdpusbd.conf(5)");
     g_autoptr(Description) description = description_new(variant);
     if (!description)
         return invalid(connection, error, "Attach with a description that is none");
+    if (g_hash_table_size(connection->devices) >=
+        connection->services->config->limits.max_device_channels) {
+        static const char reason[] = "too many devices: see max-device-channels in rdpusbd.conf(5)";
+        audit_refusal(connection, description, AUDIT_LIMIT, NULL, reason);
+        return deny(error, reason);
+    }
     g_autofree char *refusal = refusal_of(connection, description);
     if (refusal) {
         g_warning("%s of user %s refused: %s", description->label, connection->user, refusal);
@@ -315,8 +442,9 @@ void connection_apply_rules(Connection *connection)
     g_hash_table_iter_init(&iterator, connection->devices);
     while (g_hash_table_iter_next(&iterator, NULL, &value)) {
         Device *device = value;
-        g_autofree char *refusal = refusal_of(connection, device->description);
-        if (!refusal || !device->claim)
+        g_autofree char *refusal =
+            device->claim ? refusal_of(connection, device->description) : NULL;
+        if (!refusal)
             continue;
         g_warning("%s is taken away: %s", device->label, refusal);
         link_detach(connection->link, device->number, refusal);
@@ -349,8 +477,8 @@ static bool on_lost(void *owner, guint32 number, const char *reason, GError **er
     return true;
 }
 
-static bool on_detached(void *owner, guint32 number, const char *reason, guint64 bytes_in,
-                        guint64 bytes_out, GError **error)
+static bool on_detached(void *owner, guint32 number, const char *reason, bool refused,
+                        guint64 bytes_in, guint64 bytes_out, GError **error)
 {
     Connection *connection = owner;
     Device *device = find_device(connection, number, error);
@@ -360,6 +488,9 @@ static bool on_detached(void *owner, guint32 number, const char *reason, guint64
     g_autofree char *quoted = log_quote(reason);
     g_message("%s detached%s%s: %s", device->label, port ? " from port " : "", port ? port : "",
               quoted);
+    if (refused)
+        audit_refusal(connection, device->description, AUDIT_GUEST, NULL, reason);
+    audit_detach(device, &(AuditBytes){bytes_in, bytes_out}, reason);
     g_hash_table_remove(connection->devices, GUINT_TO_POINTER(number));
     return true;
 }
@@ -385,6 +516,9 @@ Connection *connection_new(const Services *services, int client, const char *pee
     connection->ended = ended;
     connection->owner = owner;
     connection->peer = g_strdup(peer);
+    connection->server = listener_local_address(client);
+    connection->id = g_uuid_string_random();
+    connection->since = g_get_monotonic_time();
     connection->devices = g_hash_table_new_full(NULL, NULL, NULL, device_free);
     connection->login = login_new(&services->login, peer, source, &login_events, connection);
     connection->link = link_new(&link_calls, connection, &link_fd, error);
@@ -402,6 +536,7 @@ Connection *connection_new(const Services *services, int client, const char *pee
                                                  on_login_deadline, connection);
     g_message("connection from %s accepted: session process %s", peer,
               session_process_id(connection->process));
+    audit(connection, (AuditEvent){.type = AUDIT_CONNECTION});
     return connection;
 }
 
@@ -415,6 +550,10 @@ void connection_free(Connection *connection)
     link_free(connection->link);
     login_free(connection->login);
     g_free(connection->user);
+    g_free(connection->reason);
+    g_free(connection->computer);
+    g_free(connection->id);
+    g_free(connection->server);
     g_free(connection->peer);
     g_free(connection);
 }

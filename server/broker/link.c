@@ -253,11 +253,11 @@ static gboolean handle_lost(LinkBroker1 *broker, GDBusMethodInvocation *invocati
 }
 
 static gboolean handle_detached(LinkBroker1 *broker, GDBusMethodInvocation *invocation,
-                                guint device, const char *reason, guint64 bytes_in,
-                                guint64 bytes_out, Link *link)
+                                guint device, const char *reason, gboolean refused,
+                                guint64 bytes_in, guint64 bytes_out, Link *link)
 {
     g_autoptr(GError) error = NULL;
-    if (link->calls->detached(link->owner, device, reason, bytes_in, bytes_out, &error))
+    if (link->calls->detached(link->owner, device, reason, refused, bytes_in, bytes_out, &error))
         link_broker1_complete_detached(broker, invocation);
     else
         refuse_error(invocation, error);

@@ -37,8 +37,8 @@ typedef struct {
                          const char *computer, LinkReply *reply);
     bool (*attach)(void *owner, guint32 device, GVariant *description, GError **error);
     bool (*lost)(void *owner, guint32 device, const char *reason, GError **error);
-    bool (*detached)(void *owner, guint32 device, const char *reason, guint64 bytes_in,
-                     guint64 bytes_out, GError **error);
+    bool (*detached)(void *owner, guint32 device, const char *reason, bool refused,
+                     guint64 bytes_in, guint64 bytes_out, GError **error);
     /* The link is over, by the session's doing: nothing more comes or goes. */
     void (*closed)(void *owner, const char *reason);
 } LinkCalls;

@@ -57,6 +57,16 @@ char *listener_address_to_string(GSocketAddress *address)
     return g_strdup_printf(ipv6 ? "[%s]:%u" : "%s:%u", text, g_inet_socket_address_get_port(inet));
 }
 
+char *listener_local_address(int fd)
+{
+    struct sockaddr_storage storage;
+    socklen_t size = sizeof storage;
+    if (getsockname(fd, (struct sockaddr *) &storage, &size) != 0)
+        return NULL;
+    g_autoptr(GSocketAddress) address = g_socket_address_new_from_native(&storage, size);
+    return G_IS_INET_SOCKET_ADDRESS(address) ? listener_address_to_string(address) : NULL;
+}
+
 /* ---- Accepting ---- */
 
 static void listener_start(Listener *listener);

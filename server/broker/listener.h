@@ -14,6 +14,9 @@ GSocketAddress *listener_address_parse(const char *text, GError **error);
 /* The reverse. Caller frees. */
 char *listener_address_to_string(GSocketAddress *address);
 
+/* Where this connected socket was accepted, or NULL. Caller frees. */
+char *listener_local_address(int fd);
+
 /* A client arrived: the owner takes `fd`, a non-blocking socket. `peer` is for the log. */
 typedef void (*ListenerAccepted)(void *owner, int fd, const char *peer);
 

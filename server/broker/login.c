@@ -26,27 +26,18 @@ struct Login {
     LoginState state;
 
     LinkReply *reply; /* owed while checking */
-    char *given;      /* the name as it was given, quoted */
+    char *given;      /* the name as it was given, with its domain */
+    char *quoted;     /* the same for the log */
     char *name;       /* without the VM; after success as the server spells it */
     char *wish;       /* the VM's name, or NULL */
     char **groups;
-    const char *method;
+    AuditMethod method;
     Vm *vm;
 
     PamCheck *pam;
     guint held_back; /* source: the refusal */
+    bool locked;     /* is its reason */
 };
-
-const char *login_refusal_to_string(LoginRefusal refusal)
-{
-    static const char *const names[] = {
-        [LOGIN_WRONG_CREDENTIALS] = "wrong-credentials",
-        [LOGIN_LOCKED] = "locked-out",
-        [LOGIN_NO_VM] = "no-vm",
-        [LOGIN_BROKEN] = "broken",
-    };
-    return names[refusal];
-}
 
 /* ---- Names ---- */
 
@@ -55,7 +46,9 @@ static void take_names(Login *login, const char *user, const char *domain)
     const Vms *vms = login->context->vms;
     g_autofree char *whole = *domain ? g_strdup_printf("%s\\%s", domain, user) : g_strdup(user);
     g_free(login->given);
-    login->given = log_quote(whole);
+    g_free(login->quoted);
+    login->given = g_strdup(whole);
+    login->quoted = log_quote(whole);
     const char *backslash = strrchr(whole, '\\');
     g_autofree char *front = backslash ? g_strndup(whole, backslash - whole) : g_strdup("");
     const char *name = backslash ? backslash + 1 : whole;
@@ -74,27 +67,28 @@ static bool too_long(const char *user, const char *domain)
 
 /* ---- The two ends ---- */
 
+/* They have logged in, and may hear more. */
+static bool is_known(LoginRefusal refusal)
+{
+    return refusal == LOGIN_NOT_ALLOWED || refusal == LOGIN_NO_VM;
+}
+
 static void refuse(Login *login, LoginRefusal refusal, const char *reason)
 {
     login->state = LOGIN_IDLE;
     link_reply_refuse(g_steal_pointer(&login->reply),
-                      refusal == LOGIN_NO_VM ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED, reason);
-    login->events->refused(login->owner, refusal, login->given, reason);
+                      is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED, reason);
+    login->events->refused(login->owner, refusal, login->quoted, reason);
 }
 
-static gboolean on_wrong(gpointer data)
+static gboolean on_held_back(gpointer data)
 {
     Login *login = data;
     login->held_back = 0;
-    refuse(login, LOGIN_WRONG_CREDENTIALS, "wrong user or password");
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean on_locked(gpointer data)
-{
-    Login *login = data;
-    login->held_back = 0;
-    refuse(login, LOGIN_LOCKED, "locked after too many failures");
+    if (login->locked)
+        refuse(login, LOGIN_LOCKED, "locked after too many failures");
+    else
+        refuse(login, LOGIN_WRONG_CREDENTIALS, "wrong user or password");
     return G_SOURCE_REMOVE;
 }
 
@@ -105,16 +99,15 @@ static void fail(Login *login, bool locked)
     gint64 delay = lockout_failed(login->context->lockout, login->source, login->name,
                                   g_get_monotonic_time(), &locks);
     if (locks != 0)
-        g_warning("too many failed logins of user %s or from %s: locked for a while", login->given,
+        g_warning("too many failed logins of user %s or from %s: locked for a while", login->quoted,
                   login->source);
-    login->held_back =
-        g_timeout_add(delay / G_TIME_SPAN_MILLISECOND, locked ? on_locked : on_wrong, login);
+    login->locked = locked;
+    login->held_back = g_timeout_add(delay / G_TIME_SPAN_MILLISECOND, on_held_back, login);
 }
 
-static void succeed(Login *login, const char *method)
+static void succeed(Login *login)
 {
     lockout_succeeded(login->context->lockout, login->source, login->name, g_get_monotonic_time());
-    login->method = method;
 }
 
 /* The name is right: now the VM. */
@@ -124,7 +117,7 @@ static void enter(Login *login)
     login->vm = vms_choose(login->context->vms, login->wish, login->name,
                            (const char *const *) login->groups, &problem);
     if (!login->vm) {
-        refuse(login, LOGIN_NO_VM, problem);
+        refuse(login, login->wish ? LOGIN_NOT_ALLOWED : LOGIN_NO_VM, problem);
         return;
     }
     login->state = LOGIN_DONE;
@@ -138,8 +131,10 @@ static bool is_locked(const Login *login)
                              g_get_monotonic_time());
 }
 
-static void begin(Login *login, const char *user, const char *domain, LinkReply *reply)
+static void begin(Login *login, const char *user, const char *domain, AuditMethod method,
+                  LinkReply *reply)
 {
+    login->method = method;
     login->state = LOGIN_CHECKING;
     login->reply = reply;
     take_names(login, user, domain);
@@ -162,7 +157,7 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
     if (login->state != LOGIN_IDLE || too_long(proof->user, proof->domain) ||
         !(config_security(login->context->config) & CONFIG_SECURITY_NLA))
         return false;
-    begin(login, proof->user, proof->domain, reply);
+    begin(login, proof->user, proof->domain, AUDIT_METHOD_NTLM, reply);
     const User *user = accounts_find(accounts, login->name);
     ntlm_v2_hash(user ? user->nt_hash : accounts_decoy_hash(accounts), proof->user, proof->domain,
                  hash);
@@ -174,7 +169,7 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
     bool locked = is_locked(login);
     if (proved && user && !locked) {
         take_user(login, user);
-        succeed(login, "ntlm");
+        succeed(login);
         login->state = LOGIN_PROVED;
         link_reply_hash(g_steal_pointer(&login->reply), hash);
     } else {
@@ -190,25 +185,26 @@ static void on_pam(void *owner, bool allowed, const char *canonical_user, const 
 {
     Login *login = owner;
     if (!allowed) {
-        g_message("login of user %s from %s: PAM: %s", login->given, login->address, reason);
+        g_message("login of user %s from %s: PAM: %s", login->quoted, login->address, reason);
         fail(login, false);
         return;
     }
     g_free(login->name);
     login->name = g_strdup(canonical_user);
-    succeed(login, "pam");
+    succeed(login);
     enter(login);
 }
 
 static void ask_pam(Login *login, const char *password)
 {
     g_autoptr(GError) error = NULL;
+    login->method = AUDIT_METHOD_PAM;
     g_clear_pointer(&login->pam, pam_check_free);
     login->pam = pam_check_new(login->context->pam_program, login->context->config->pam_confdir,
                                login->name, login->address, password, on_pam, login, &error);
     if (login->pam)
         return;
-    g_warning("login of user %s from %s: PAM cannot be asked: %s", login->given, login->address,
+    g_warning("login of user %s from %s: PAM cannot be asked: %s", login->quoted, login->address,
               error->message);
     refuse(login, LOGIN_BROKEN, "the password cannot be checked");
 }
@@ -222,7 +218,7 @@ static void check_password(Login *login, const char *password)
     bool locked = is_locked(login);
     if (user && matches && !locked && config_has_passwords(config, "users")) {
         take_user(login, user);
-        succeed(login, "users-file");
+        succeed(login);
         enter(login);
     } else if (!locked && config_has_passwords(config, "pam") &&
                !(user && config_has_passwords(config, "users"))) {
@@ -245,7 +241,7 @@ bool login_authenticate(Login *login, const char *user, const char *domain, cons
         strlen(password) > MAX_PASSWORD_BYTES ||
         !(config_security(login->context->config) & CONFIG_SECURITY_TLS))
         return false;
-    begin(login, user, domain, reply);
+    begin(login, user, domain, AUDIT_METHOD_USERS_FILE, reply);
     check_password(login, password);
     return true;
 }
@@ -264,6 +260,17 @@ Login *login_new(const LoginContext *context, const char *address, const char *s
     return login;
 }
 
+void login_give_up(Login *login)
+{
+    if (login->held_back) {
+        g_source_remove(login->held_back);
+        on_held_back(login);
+    } else if (login->state == LOGIN_CHECKING) {
+        g_clear_pointer(&login->pam, pam_check_free);
+        refuse(login, LOGIN_BROKEN, "the client left before the password was checked");
+    }
+}
+
 void login_free(Login *login)
 {
     if (!login)
@@ -273,6 +280,7 @@ void login_free(Login *login)
     if (login->reply)
         link_reply_refuse(login->reply, LINK_ERROR_DENIED, "the connection is over");
     g_free(login->given);
+    g_free(login->quoted);
     g_free(login->name);
     g_free(login->wish);
     g_strfreev(login->groups);
@@ -296,7 +304,17 @@ Vm *login_vm(const Login *login)
     return login->vm;
 }
 
-const char *login_method(const Login *login)
+const char *login_given(const Login *login)
+{
+    return login->given;
+}
+
+const char *login_wish(const Login *login)
+{
+    return login->wish;
+}
+
+AuditMethod login_method(const Login *login)
 {
     return login->method;
 }

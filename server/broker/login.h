@@ -9,6 +9,7 @@
 #pragma once
 
 #include "accounts.h"
+#include "audit-event.h"
 #include "link.h"
 #include "lockout.h"
 #include "vms.h"
@@ -22,14 +23,14 @@ typedef struct {
     const char *pam_program; /* NULL: PAM is not used */
 } LoginContext;
 
-/* Why somebody was not let in; names for the audit. */
+/* Why somebody was not let in. */
 typedef enum {
     LOGIN_WRONG_CREDENTIALS,
     LOGIN_LOCKED,
-    LOGIN_NO_VM,
-    LOGIN_BROKEN, /* it could not be checked */
+    LOGIN_NOT_ALLOWED, /* to use the VM that was named */
+    LOGIN_NO_VM,       /* was named, and none goes without saying */
+    LOGIN_BROKEN,      /* it could not be checked */
 } LoginRefusal;
-const char *login_refusal_to_string(LoginRefusal refusal);
 
 typedef struct {
     void (*accepted)(void *owner);
@@ -45,6 +46,10 @@ Login *login_new(const LoginContext *context, const char *address, const char *s
 /* Accepts NULL. Answers what is owed. */
 void login_free(Login *login);
 
+/* The client has gone: what is owed or held back is refused now, so that everybody who tries a
+ * password is told of, also one who does not wait for the answer. */
+void login_give_up(Login *login);
+
 /* The calls of the session. Each answers `reply`; false when the call makes no sense now, after
  * which it is still the caller's to answer. */
 bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply);
@@ -55,7 +60,11 @@ bool login_authenticate(Login *login, const char *user, const char *domain, cons
 const char *login_user(const Login *login);
 const char *const *login_groups(const Login *login); /* NULL-terminated */
 Vm *login_vm(const Login *login);
-/* How: "ntlm", "users-file" or "pam". */
-const char *login_method(const Login *login);
+
+/* The last attempt, also before accepted(): the name as it was given, the VM that it named, or
+ * NULL, and how it was checked. */
+const char *login_given(const Login *login);
+const char *login_wish(const Login *login);
+AuditMethod login_method(const Login *login);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Login, login_free)

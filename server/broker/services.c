@@ -25,7 +25,8 @@ static bool load(Services *services, GError **error)
         !(services->certificate = load_certificate(config, error)) ||
         !(services->accounts = accounts_new(config, error)) ||
         !(services->policy = policy_load(config->rules_dir, error)) ||
-        (config->capture && !(services->captures = captures_new(config->capture, error))))
+        (config->capture && !(services->captures = captures_new(config->capture, error))) ||
+        (config->audit && !(services->audit = audit_open(config->audit, error))))
         return false;
     services->vms = vms_new(config, error); /* last: guests may notice that their ports open */
     return services->vms;
@@ -56,16 +57,28 @@ void services_free(Services *services)
     lockout_free(services->lockout);
     g_free(services->pam_program);
     captures_free(services->captures);
+    audit_free(services->audit);
     g_free(services);
 }
 
 /* ---- Reloading ---- */
 
-static bool told(const char *what, const GError *error)
+static bool told(Services *services, const char *what, const GError *error)
 {
     if (error)
         g_warning("%s not reloaded, the old ones stay: %s", what, error->message);
+    audit_write(services->audit, &(AuditEvent){.type = AUDIT_RELOAD,
+                                               .what = what,
+                                               .code = error ? AUDIT_REFUSED : AUDIT_DONE,
+                                               .reason = error ? error->message : NULL});
     return !error;
+}
+
+static bool reopen_audit(Services *services)
+{
+    g_autoptr(GError) error = NULL;
+    audit_reopen(services->audit, &error);
+    return told(services, "audit trail", error);
 }
 
 static bool reload_certificate(Services *services)
@@ -76,14 +89,14 @@ static bool reload_certificate(Services *services)
         certificate_free(services->certificate);
         services->certificate = certificate;
     }
-    return told("certificate and private key", error);
+    return told(services, "certificate and private key", error);
 }
 
 static bool reload_accounts(Services *services)
 {
     g_autoptr(GError) error = NULL;
     accounts_reload(services->accounts, &error);
-    return told("users", error);
+    return told(services, "users", error);
 }
 
 static bool reload_policy(Services *services)
@@ -94,13 +107,14 @@ static bool reload_policy(Services *services)
         policy_free(services->policy);
         services->policy = policy;
     }
-    return told("device rules", error);
+    return told(services, "device rules", error);
 }
 
 bool services_reload(Services *services)
 {
+    bool audit = reopen_audit(services); /* first: it tells of the others */
     bool certificate = reload_certificate(services);
     bool accounts = reload_accounts(services);
     bool policy = reload_policy(services);
-    return certificate && accounts && policy;
+    return audit && certificate && accounts && policy;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "accounts.h"
+#include "audit.h"
 #include "captures.h"
 #include "certificate.h"
 #include "config.h"
@@ -24,6 +25,7 @@ typedef struct {
     Lockout *lockout;
     char *pam_program;  /* NULL: not used */
     Captures *captures; /* NULL: nothing is recorded */
+    Audit *audit;       /* NULL: nothing is written */
     LoginContext login; /* of these */
 } Services;
 
@@ -32,8 +34,8 @@ Services *services_new(const Config *config, GError **error);
 /* Accepts NULL. No connection may be left. */
 void services_free(Services *services);
 
-/* Certificate and key, users and rules. What cannot be read is logged, and stays as it was; the
- * others are taken. False: something was wrong. */
+/* Certificate and key, users and rules; the file of the audit trail is opened anew. What cannot be
+ * read is logged, and stays as it was; the others are taken. False: something was wrong. */
 bool services_reload(Services *services);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Services, services_free)

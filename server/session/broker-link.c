@@ -326,10 +326,10 @@ void link_lost(Link *link, uint32_t device, const char *reason)
     link_broker1_call_lost(link->broker, device, reason, NULL, NULL, NULL);
 }
 
-void link_detached(Link *link, uint32_t device, const char *reason, uint64_t bytes_in,
+void link_detached(Link *link, uint32_t device, const char *reason, bool refused, uint64_t bytes_in,
                    uint64_t bytes_out)
 {
-    link_broker1_call_detached(link->broker, device, reason, bytes_in, bytes_out, NULL, NULL, NULL);
+    link_broker1_call_detached(link->broker, device, reason, refused, bytes_in, bytes_out, NULL, NULL, NULL);
 }
 
 void link_flush(Link *link)

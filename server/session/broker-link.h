@@ -69,7 +69,7 @@ LinkLogin link_authenticate(Link *link, const char *user, const char *domain, co
 /* These return at once. */
 void link_attach(Link *link, uint32_t device, const RdpusbDeviceInfo *info);
 void link_lost(Link *link, uint32_t device, const char *reason);
-void link_detached(Link *link, uint32_t device, const char *reason, uint64_t bytes_in,
+void link_detached(Link *link, uint32_t device, const char *reason, bool refused, uint64_t bytes_in,
                    uint64_t bytes_out);
 
 /* Sends what was asked so far; waits for it, with a limit of time. Last call before exit. */

@@ -56,7 +56,7 @@ def wait_audit(path, event, seconds=10, **members):
     deadline = time.monotonic() + seconds
     wanted = {name.replace('_', '-'): value for name, value in members.items()} | {'event': event}
     while True:
-        events = read_audit(path)
+        events = read_audit(path) if pathlib.Path(path).exists() else []
         found = [entry for entry in events if wanted.items() <= entry.items()]
         if found:
             return found[-1]

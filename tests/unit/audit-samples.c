@@ -7,8 +7,8 @@
     .connection = AUDIT_SAMPLE_CONNECTION, .client = "192.0.2.7:50312", .server = "[::1]:3389"
 #define LOGIN .user = "alice", .vm = "office", .client_name = "ALICE-PC"
 
-static const AuditInterface interfaces[] = {{0x08, 0x06, 0x50}, {0xff, 0x00, 0x00}};
-static const AuditDevice stick = {
+static const PolicyInterface interfaces[] = {{0x08, 0x06, 0x50}, {0xff, 0x00, 0x00}};
+static const PolicyDevice stick = {
     .vendor = 0x0951,
     .product = 0x1666,
     .version = 0x0110,
@@ -18,8 +18,8 @@ static const AuditDevice stick = {
     .interfaces = interfaces,
     .n_interfaces = G_N_ELEMENTS(interfaces),
 };
-static const AuditRule block = {"/etc/rdpusb/rules.d/50-office.rules", 7,
-                                "block id 0951:1666 with-interface one-of { 08:*:* }"};
+static const PolicyDecision block = {POLICY_BLOCK, "/etc/rdpusb/rules.d/50-office.rules", 7,
+                                     "block id 0951:1666 with-interface one-of { 08:*:* }"};
 static const AuditBytes bytes = {G_GUINT64_CONSTANT(5368709120), 4096};
 
 static const AuditEvent ordinary[] = {
@@ -102,7 +102,7 @@ const char *const *audit_hostile_texts(void)
     return texts;
 }
 
-void audit_fill(AuditEvent *event, AuditDevice *device, AuditRule *rule, const char *text)
+void audit_fill(AuditEvent *event, PolicyDevice *device, PolicyDecision *rule, const char *text)
 {
     device->serial = device->manufacturer = device->name = text;
     rule->file = rule->text = text;
@@ -115,7 +115,7 @@ void audit_fill(AuditEvent *event, AuditDevice *device, AuditRule *rule, const c
 /* What a client or its device can choose. */
 static AuditEvent hostile(const char *text)
 {
-    AuditDevice *device = g_memdup2(&stick, sizeof stick);
+    PolicyDevice *device = g_memdup2(&stick, sizeof stick);
     AuditEvent event = ordinary[AUDIT_DETACH];
     device->serial = device->manufacturer = device->name = text;
     event.device = device;

@@ -15,4 +15,4 @@ const AuditEvent *audit_samples(gsize *n);
 /* Texts, NULL at the end. */
 const char *const *audit_hostile_texts(void);
 /* Each text of `event` is `text`. */
-void audit_fill(AuditEvent *event, AuditDevice *device, AuditRule *rule, const char *text);
+void audit_fill(AuditEvent *event, PolicyDevice *device, PolicyDecision *rule, const char *text);

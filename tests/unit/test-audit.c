@@ -167,11 +167,14 @@ static void check_line(const char *line)
  * member and nothing else. */
 static void test_hostile(void)
 {
-    static AuditInterface many[64];
+    static PolicyInterface many[64];
     for (const char *const *text = audit_hostile_texts(); *text; text++) {
-        AuditDevice device = {0xffff, 0xffff, 0xffff, .interfaces = many,
-                              .n_interfaces = G_N_ELEMENTS(many)};
-        AuditRule rule = {.line = G_MAXUINT};
+        PolicyDevice device = {.vendor = 0xffff,
+                               .product = 0xffff,
+                               .version = 0xffff,
+                               .interfaces = many,
+                               .n_interfaces = G_N_ELEMENTS(many)};
+        PolicyDecision rule = {.line = G_MAXUINT};
         AuditEvent event = {.type = AUDIT_LOGIN_REFUSED,
                             .method = AUDIT_METHOD_USERS_FILE,
                             .since = 1,
@@ -204,7 +207,7 @@ static void test_longest_name(void)
     g_autoptr(GString) name = g_string_new(NULL);
     for (int i = 0; i < 126; i++)
         g_string_append_unichar(name, 0x6f22);
-    AuditDevice device = {.name = name->str};
+    PolicyDevice device = {.name = name->str};
     g_autoptr(JsonObject) json =
         audit_event_to_json(&(AuditEvent){.type = AUDIT_ATTACH, .device = &device}, 0);
     JsonObject *member = json_object_get_object_member(json, "device");
