@@ -108,7 +108,7 @@ static bool check_string(PolicyLexer *lexer, GError **error)
     if (!g_utf8_validate(lexer->text->str, (gssize) lexer->text->len, NULL))
         return policy_lexer_error(lexer, lexer->token, error,
                                   "with its escapes this text is not UTF-8: correct the \\xHH");
-    if (lexer->next < lexer->end && !strchr(" \t\r}#", *lexer->next))
+    if (lexer->next < lexer->end && !strchr(" \t}#", *lexer->next))
         return policy_lexer_error(lexer, lexer->next, error,
                                   "a blank is missing behind the closing quote");
     return true;
@@ -141,7 +141,7 @@ static bool read_string(PolicyLexer *lexer, GError **error)
 static bool read_word(PolicyLexer *lexer, GError **error)
 {
     const char *c = lexer->token;
-    while (c < lexer->end && !strchr(" \t\r{}\"#", *c)) {
+    while (c < lexer->end && !strchr(" \t{}\"#", *c)) {
         if (g_ascii_iscntrl(*c))
             return policy_lexer_error(lexer, c, error, "a control character (\\x%02x): remove it",
                                       (guchar) *c);
@@ -182,7 +182,7 @@ static bool read_token(PolicyLexer *lexer, GError **error)
 bool policy_lexer_next(PolicyLexer *lexer, GError **error)
 {
     lexer->last_end = lexer->token_end;
-    while (lexer->next < lexer->end && strchr(" \t\r", *lexer->next))
+    while (lexer->next < lexer->end && strchr(" \t", *lexer->next))
         lexer->next++;
     lexer->token = lexer->next;
     g_string_truncate(lexer->text, 0);

@@ -67,7 +67,8 @@ static bool add_text(Policy *policy, const char *file_name, const char *text, GE
     g_ptr_array_add(policy->files, file);
     for (unsigned line = 1; *text; line++) {
         gsize size = strcspn(text, "\n");
-        if (!add_line(policy, file, line, text, size, error))
+        bool of_dos = size > 0 && text[size] == '\n' && text[size - 1] == '\r';
+        if (!add_line(policy, file, line, text, size - of_dos, error))
             return false;
         text += size + (text[size] == '\n');
     }

@@ -209,6 +209,8 @@ typedef struct {
 } Mistake;
 
 static const Mistake mistakes[] = {
+    {"allow\rblock", "f:1:6: a control character (\\x0d): remove it"},
+    {"allow \r\nblock\r", "f:2:6: a control character (\\x0d): remove it"},
     {"alow id 1050:0011",
      "f:1:1: \"alow\" is no target: a rule begins with allow, block or reject"},
     {"id 1050:0011", "f:1:1: \"id\" is no target: a rule begins with allow, block or reject"},
