@@ -94,8 +94,10 @@ static void print_step(const PolicyDecision *rule, PolicyMatch match, const char
         printf("  not %s:%u (%s): %s\n", rule->file, rule->line, rule->text, why);
 }
 
-static void print_notes(const PolicyDevice *device)
+static void print_notes(const Question *question, const Policy *policy, const PolicyDevice *device)
 {
+    if (!question->groups && policy_asks_for_groups(policy))
+        printf("  note: no --group is given, so this is about a user in no group\n");
     if (device->n_interfaces == 0)
         printf("  note: the description says no with-interface, so this is about a device without "
                "interfaces\n");
@@ -116,7 +118,7 @@ static int answer(const Question *question, const Policy *policy, const PolicyFi
     else
         printf("%s\n", text);
     policy_explain(policy, device, &subject, print_step, (gpointer) question);
-    print_notes(device);
+    print_notes(question, policy, device);
     return decision.target == POLICY_ALLOW && !filtered ? STATUS_ALLOWED : STATUS_REFUSED;
 }
 

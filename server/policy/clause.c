@@ -175,10 +175,17 @@ static bool parse_quoted(PolicyLexer *lexer, const char *attribute, PolicyValue 
     return true;
 }
 
+char *policy_fold(const char *name)
+{
+    g_autofree char *valid = g_utf8_make_valid(name, -1);
+    return g_utf8_casefold(valid, -1);
+}
+
 /* Of a user, a group or a VM */
-static bool parse_name(PolicyLexer *lexer, const char *attribute, PolicyValue *value,
+static bool parse_name(PolicyLexer *lexer, PolicyAttribute name_of, PolicyValue *value,
                        GError **error)
 {
+    const char *attribute = attributes[name_of].name;
     const char *text = lexer->text->str;
     g_autofree char *cited = policy_lexer_cite(lexer);
     if ((lexer->type != TOKEN_WORD && lexer->type != TOKEN_STRING))
@@ -204,19 +211,29 @@ static bool parse_name(PolicyLexer *lexer, const char *attribute, PolicyValue *v
                                   "a name with a backslash must be quoted, and the backslash "
                                   "doubled: \"DOMAIN\\\\name\"");
     *value = (PolicyValue){.text = g_strdup(text)};
+    if (name_of != ATTRIBUTE_GROUP)
+        value->key = policy_fold(text);
     return true;
+}
+
+static void clear_value(gpointer data)
+{
+    PolicyValue *value = data;
+    g_free(value->text);
+    g_free(value->key);
 }
 
 static bool is_same(const PolicyValue *a, const PolicyValue *b)
 {
-    return a->number == b->number && a->mask == b->mask && g_strcmp0(a->text, b->text) == 0;
+    return a->number == b->number && a->mask == b->mask &&
+           g_strcmp0(a->key ? a->key : a->text, b->key ? b->key : b->text) == 0;
 }
 
 static void add_once(GArray *values, PolicyValue value)
 {
     for (guint i = 0; i < values->len; i++) {
         if (is_same(&g_array_index(values, PolicyValue, i), &value)) {
-            g_free(value.text);
+            clear_value(&value);
             return;
         }
     }
@@ -237,7 +254,7 @@ static bool parse_value(PolicyLexer *lexer, PolicyClause *clause, GError **error
     case VALUE_ID:
     case VALUE_INTERFACE: parsed = parse_number(lexer, attribute->kind, &value, error); break;
     case VALUE_QUOTED: parsed = parse_quoted(lexer, attribute->name, &value, error); break;
-    case VALUE_NAME: parsed = parse_name(lexer, attribute->name, &value, error); break;
+    case VALUE_NAME: parsed = parse_name(lexer, clause->attribute, &value, error); break;
     }
     if (!parsed)
         return false;
@@ -350,11 +367,6 @@ static bool parse_attribute(const PolicyLexer *lexer, PolicyAttribute *attribute
                                   "{ ... }",
                                   cited);
     return attribute_of(lexer->text->str, attribute) || explain_word(lexer, cited, error);
-}
-
-static void clear_value(gpointer value)
-{
-    g_free(((PolicyValue *) value)->text);
 }
 
 bool policy_clause_parse(PolicyLexer *lexer, bool may_be_lone_id, PolicyClause *clause,

@@ -31,6 +31,7 @@ typedef enum {
 /* A text, or a number (a device id, an interface) of which the bits in `mask` count. */
 typedef struct {
     char *text; /* NULL for numbers */
+    char *key;  /* what it is compared by, if that is not the text itself */
     guint32 number, mask;
 } PolicyValue;
 
@@ -50,6 +51,9 @@ bool policy_is_keyword(const char *word);
 bool policy_clause_parse(PolicyLexer *lexer, bool may_be_lone_id, PolicyClause *clause,
                          GError **error);
 void policy_clause_clear(PolicyClause *clause);
+
+/* What names of users and VMs are compared by. Caller frees. */
+char *policy_fold(const char *name);
 
 static inline guint32 policy_id_number(guint16 vendor, guint16 product)
 {

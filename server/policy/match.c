@@ -24,6 +24,12 @@ static void add_text(PolicyFacts *facts, PolicyAttribute attribute, const char *
     *add(facts, attribute, 1) = (PolicyValue){.text = (char *) text};
 }
 
+static void add_name(PolicyFacts *facts, PolicyAttribute attribute, const char *name)
+{
+    if (name)
+        *add(facts, attribute, 1) = (PolicyValue){.text = (char *) name, .key = policy_fold(name)};
+}
+
 void policy_facts_init(PolicyFacts *facts, const PolicyDevice *device, const PolicySubject *subject)
 {
     *facts = (PolicyFacts){0};
@@ -33,20 +39,21 @@ void policy_facts_init(PolicyFacts *facts, const PolicyDevice *device, const Pol
     PolicyValue *interfaces = add(facts, ATTRIBUTE_INTERFACE, device->n_interfaces);
     for (gsize i = 0; i < device->n_interfaces; i++)
         interfaces[i].number = policy_interface_number(device->interfaces[i]);
-    if (subject->user)
-        add_text(facts, ATTRIBUTE_USER, subject->user);
+    add_name(facts, ATTRIBUTE_USER, subject->user);
+    add_name(facts, ATTRIBUTE_VM, subject->vm);
     gsize n_groups = subject->groups ? g_strv_length((char **) subject->groups) : 0;
     PolicyValue *groups = add(facts, ATTRIBUTE_GROUP, n_groups);
     for (gsize i = 0; i < n_groups; i++)
         groups[i].text = (char *) subject->groups[i];
-    if (subject->vm)
-        add_text(facts, ATTRIBUTE_VM, subject->vm);
 }
 
 void policy_facts_clear(PolicyFacts *facts)
 {
-    for (guint i = 0; i < N_ATTRIBUTES; i++)
+    for (guint i = 0; i < N_ATTRIBUTES; i++) {
+        for (gsize v = 0; v < facts->of[i].n; v++)
+            g_free(facts->of[i].values[v].key);
         g_free(facts->of[i].values);
+    }
     *facts = (PolicyFacts){0};
 }
 
@@ -57,8 +64,11 @@ static const PolicyValue *wanted(const PolicyClause *clause, gsize i)
 
 static bool value_matches(const PolicyValue *value, const PolicyValue *fact)
 {
-    return value->text ? strcmp(value->text, fact->text) == 0
-                       : (fact->number & value->mask) == value->number;
+    if (value->key)
+        return strcmp(value->key, fact->key) == 0;
+    if (value->text)
+        return strcmp(value->text, fact->text) == 0;
+    return (fact->number & value->mask) == value->number;
 }
 
 static bool is_there(const PolicyValue *value, const PolicyValue *facts, gsize n)

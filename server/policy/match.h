@@ -6,7 +6,7 @@
 
 typedef struct {
     struct {
-        PolicyValue *values; /* their texts belong to the device and the subject */
+        PolicyValue *values; /* their texts belong to the device and the subject, their keys not */
         gsize n;
     } of[N_ATTRIBUTES];
 } PolicyFacts;

@@ -45,6 +45,24 @@ unsigned policy_n_rules(const Policy *policy)
     return policy->rules->len;
 }
 
+static bool asks_for_groups(const PolicyRule *rule)
+{
+    for (guint i = 0; i < rule->clauses->len; i++) {
+        if (g_array_index(rule->clauses, PolicyClause, i).attribute == ATTRIBUTE_GROUP)
+            return true;
+    }
+    return false;
+}
+
+bool policy_asks_for_groups(const Policy *policy)
+{
+    for (guint i = 0; i < policy->rules->len; i++) {
+        if (asks_for_groups(g_ptr_array_index(policy->rules, i)))
+            return true;
+    }
+    return false;
+}
+
 static bool add_line(Policy *policy, const char *file, unsigned line, const char *text, gsize size,
                      GError **error)
 {

@@ -29,11 +29,11 @@ typedef struct {
     gsize n_interfaces;
 } PolicyDevice;
 
-/* Who brings it, and where to. Names are compared byte by byte: pass them as the users file and the
- * configuration spell them. NULL: not known, so no rule that asks for one matches. */
+/* Who brings it, and where to. As at the login, names of users and VMs are the same whatever their
+ * case, and names of groups are not. NULL: not known, so no rule that asks for one matches. */
 typedef struct {
     const char *user;
-    const char *const *groups; /* NULL-terminated, or NULL */
+    const char *const *groups; /* NULL-terminated; NULL: in none */
     const char *vm;
 } PolicySubject;
 
@@ -61,6 +61,8 @@ void policy_free(Policy *policy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Policy, policy_free)
 
 unsigned policy_n_rules(const Policy *policy);
+/* Whether the user's groups can make a difference. */
+bool policy_asks_for_groups(const Policy *policy);
 
 void policy_decide(const Policy *policy, const PolicyDevice *device, const PolicySubject *subject,
                    PolicyDecision *decision);

@@ -49,9 +49,11 @@ static void check(const char *const *arguments, int status, const char *out, con
     check((const char *const[]){"check", "--rules-dir", folder, __VA_ARGS__, NULL}, status, out,   \
           err)
 
-#define DISK   "id 0951:1666 serial \"60A4\" name \"DataTraveler\" with-interface 08:06:50"
-#define YUBI   "id 1050:0407 with-interface { 03:01:01 03:00:00 }"
-#define WHY_OK "  because of with-interface match-all { 08:*:* 03:*:* }: the device has 08:06:50\n"
+#define DISK "id 0951:1666 serial \"60A4\" name \"DataTraveler\" with-interface 08:06:50"
+#define YUBI "id 1050:0407 with-interface { 03:01:01 03:00:00 }"
+#define NOTE "  note: no --group is given, so this is about a user in no group\n"
+#define WHY_OK                                                                                     \
+    "  because of with-interface match-all { 08:*:* 03:*:* }: the device has 08:06:50\n" NOTE
 
 static void test_allowed(void)
 {
@@ -69,15 +71,15 @@ static void test_refused(void)
 {
     CHECK(1,
           "blocked by %D/a.rules:2 (block user mallory)\n"
-          "  because of user mallory: the user is \"mallory\"\n",
+          "  because of user mallory: the user is \"mallory\"\n" NOTE,
           "", "--user", "mallory", DISK);
     CHECK(1,
           "rejected by %D/a.rules:5 (reject id 1234:*)\n"
-          "  because of id 1234:*: the device's id is 1234:5678\n"
+          "  because of id 1234:*: the device's id is 1234:5678\n" NOTE
           "  note: the description says no with-interface, so this is about a device without "
           "interfaces\n",
           "", "--user", "alice", "1234:5678");
-    CHECK(1, "blocked: no rule matches it\n", "", "--user", "j\xc3\xbcrgen",
+    CHECK(1, "blocked: no rule matches it\n" NOTE, "", "--user", "j\xc3\xbcrgen",
           "name \"\xc3\xa4\" id 0bda:5846 with-interface 0e:01:00");
 }
 
@@ -87,7 +89,7 @@ static void test_unknown_user(void)
           "blocked by %D/a.rules:4 (block with-interface one-of { 03:01:01 03:01:02 })\n"
           "  not %D/a.rules:2 (block user mallory): user mallory: the user is not known\n"
           "  because of with-interface one-of { 03:01:01 03:01:02 }: the device has 03:01:01 "
-          "03:00:00\n",
+          "03:00:00\n" NOTE,
           "", YUBI);
 }
 

@@ -81,6 +81,7 @@ static const Match match_table[] = {
     {"with-interface equals { 03:00:00 03:01:01 03:01:02 }", KEYBOARD, false},
     {"with-interface equals { 03:*:* 03:01:* }", KEYBOARD, true},
     {"with-interface equals { 03:*:* }", KEYBOARD, false},
+    {"with-interface equals { 03:*:* 0e:*:* }", KEYBOARD, false},
     {"with-interface equals { 03:01:01 03:01:* }", KEYBOARD, false},
     {"with-interface equals { 08:*:* 08:06:50 }", "0951:1666 with-interface { 08:06:50 03:01:01 }",
      false},
@@ -109,7 +110,9 @@ static const Match match_table[] = {
 
     {"user alice", DISK, true},
     {"user \"alice\"", DISK, true},
-    {"user Alice", DISK, false},
+    {"user Alice", DISK, true},
+    {"user alic\xc3\xa9", DISK, false},
+    {"user none-of { ALICE }", DISK, false},
     {"user one-of { bob alice }", DISK, true},
     {"user one-of { bob carol }", DISK, false},
     {"user none-of { bob carol }", DISK, true},
@@ -117,6 +120,7 @@ static const Match match_table[] = {
     {"group staff", DISK, true},
     {"group \"USB users\"", DISK, true},
     {"group wheel", DISK, false},
+    {"group Staff", DISK, false},
     {"group one-of { wheel staff }", DISK, true},
     {"group all-of { wheel staff }", DISK, false},
     {"group all-of { staff \"USB users\" }", DISK, true},
@@ -127,6 +131,7 @@ static const Match match_table[] = {
     {"group none-of { wheel }", DISK, true},
     {"group none-of { wheel staff }", DISK, false},
     {"vm vm1", DISK, true},
+    {"vm VM1", DISK, true},
     {"vm vm2", DISK, false},
     {"vm one-of { vm1 \"vm 2\" }", DISK, true},
     {"user alice vm vm1 group staff with-interface 08:06:50 0951:1666", NULL, false},
@@ -665,6 +670,7 @@ static void test_explain(void)
                     "4 no group one-of { wheel }: the user's groups are \"staff\" \"USB users\"|"
                     "5 yes with-interface one-of { 03:01:* }: the device has 03:01:01 03:00:00; "
                     "vm vm1: the VM is \"vm1\"|");
+    g_assert_true(policy_asks_for_groups(policy));
     g_string_truncate(steps, 0);
     g_autoptr(Policy) unknown =
         policy_of("block user alice id 046d:c31c\nblock vm vm1 id 0951:*\nblock group a\n");
