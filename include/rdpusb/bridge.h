@@ -45,6 +45,14 @@ typedef enum {
 } RdpusbSpeed;
 RDPUSB_EXPORT const char *rdpusb_speed_to_string(RdpusbSpeed speed);
 
+typedef struct {
+    uint8_t class_, subclass, protocol;
+} RdpusbInterfaceClass;
+
+/* More different ones than any device has. One with more is refused, not cut: a class that is left
+ * out would be one that no rule sees. */
+#define RDPUSB_MAX_INTERFACE_CLASSES 256
+
 /* What the device's own descriptors say. The strings are valid UTF-8 with control characters
  * removed, "" when the device has none. */
 typedef struct {
@@ -56,10 +64,10 @@ typedef struct {
     char *manufacturer_name;
     char *product_name;
     char *serial_number;
-    unsigned n_interfaces;
-    struct {
-        uint8_t class_, subclass, protocol;
-    } interfaces[32];
+    /* Of all its interfaces: in every configuration and alternate setting, those that the guest is
+     * not shown included, each once, in the order in which they appear */
+    RdpusbInterfaceClass *interface_classes;
+    unsigned n_interface_classes;
 } RdpusbDeviceInfo;
 
 /* `request_completion` as for rdpusb_device_channel_new(). */

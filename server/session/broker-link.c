@@ -275,9 +275,10 @@ static GVariant *interfaces_of(const RdpusbDeviceInfo *info)
 {
     GVariantBuilder builder;
     g_variant_builder_init(&builder, G_VARIANT_TYPE("a(yyy)"));
-    for (unsigned i = 0; i < info->n_interfaces; i++)
-        g_variant_builder_add(&builder, "(yyy)", info->interfaces[i].class_,
-                              info->interfaces[i].subclass, info->interfaces[i].protocol);
+    for (unsigned i = 0; i < info->n_interface_classes; i++)
+        g_variant_builder_add(&builder, "(yyy)", info->interface_classes[i].class_,
+                              info->interface_classes[i].subclass,
+                              info->interface_classes[i].protocol);
     return g_variant_builder_end(&builder);
 }
 

@@ -513,13 +513,7 @@ static void test_control(gconstpointer profile)
     fake_guest_control_out(world->guest, 0x00, 48, 0, 0, "123456", 6);
     world_turn(world);
     g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONTROL)->status, ==, usb_redir_success);
-    g_assert_cmpuint(world->n_urbs, ==, before);
-    world_forget(world);
-    /* A string goes to the device. */
-    fake_guest_control_in(world->guest, 0x80, 6, 0x0300, 0, 255);
-    world_turn(world);
-    g_assert_cmpuint(world_the_event(world, FAKE_GUEST_CONTROL)->status, !=, usb_redir_cancelled);
-    g_assert_cmpuint(world->n_urbs, ==, before + 1);
+    g_assert_cmpuint(world->n_urbs, ==, before + 2); /* for the descriptors, see test-watch.c */
 }
 
 static void test_control_never_raw(gconstpointer profile)

@@ -3,6 +3,7 @@
 #include "job.h"
 #include "oneshot.h"
 #include "stream.h"
+#include "watch.h"
 
 #define MAX_FAILED_SELECTIONS 3
 
@@ -214,6 +215,7 @@ void set_configuration_completed(Device *device, Job *job, const RdpusbDeviceEve
     if (apply_configuration(device, configuration, event)) {
         announce_tables(device, job);
         job_answer(device, job, DEVICE_SUCCESS, NULL, 0);
+        watch_check(device);
         return;
     }
     job_answer(device, job, DEVICE_IOERROR, NULL, 0);

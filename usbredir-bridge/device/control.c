@@ -6,14 +6,13 @@
  */
 #include "job.h"
 #include "oneshot.h"
-#include "port.h"
 #include "stream.h"
+#include "watch.h"
 
 #define REQUEST_TYPE_MASK         0x60
 #define REQUEST_CLEAR_FEATURE     1
 #define REQUEST_SET_FEATURE       3
 #define REQUEST_SET_ADDRESS       5
-#define REQUEST_GET_DESCRIPTOR    6
 #define REQUEST_SET_CONFIGURATION 9
 #define REQUEST_SET_INTERFACE     11
 #define REQUEST_SET_SEL           48
@@ -55,33 +54,11 @@ static bool is_out_of_place(const RdpusbSetup *setup)
            (setup->request == REQUEST_SET_CONFIGURATION || setup->request == REQUEST_SET_INTERFACE);
 }
 
-/* The descriptors read at arrival, or NULL when the request is for others. */
-static const uint8_t *cached_descriptor(Device *device, const RdpusbSetup *setup, size_t *size)
-{
-    if (!is_standard(setup, 0x80, REQUEST_GET_DESCRIPTOR))
-        return NULL;
-    unsigned index = setup->value & 0xff;
-    if (setup->value >> 8 == USB_DESCRIPTOR_DEVICE && index == 0) {
-        *size = USB_DEVICE_DESCRIPTOR_SIZE;
-        port_recognise(device, setup->length);
-        return port_device_descriptor(device);
-    }
-    if (setup->value >> 8 == USB_DESCRIPTOR_CONFIGURATION && index < device->configurations->len) {
-        const Configuration *configuration = g_ptr_array_index(device->configurations, index);
-        return port_configuration(device, configuration, size);
-    }
-    return NULL;
-}
-
 uint32_t control_start(Device *device, Job *job)
 {
     const RdpusbSetup *setup = &job->setup;
-    size_t size;
-    const uint8_t *cached = cached_descriptor(device, setup, &size);
-    if (cached) {
-        job_answer(device, job, DEVICE_SUCCESS, cached, MIN(size, setup->length));
-        return 0;
-    }
+    if (watch_concerns(device, setup))
+        return watch_start(device, job);
     if (is_for_the_bus(setup)) {
         job_answer(device, job, DEVICE_SUCCESS, NULL, setup->length);
         return 0;
@@ -99,6 +76,10 @@ uint32_t control_start(Device *device, Job *job)
 
 void control_completed(Device *device, Job *job, const RdpusbDeviceEvent *event)
 {
+    if (watch_concerns(device, &job->setup)) {
+        watch_completed(device, job, event);
+        return;
+    }
     bool in = job->setup.request_type & 0x80;
     size_t size = MIN(event->size, job->setup.length);
     job_answer(device, job, device_status_from_client(event->status, in), in ? event->data : NULL,

@@ -189,6 +189,33 @@ const InterfaceSetting *configuration_setting(const Configuration *configuration
     return NULL;
 }
 
+static bool has_class(const GArray *classes, const RdpusbInterfaceClass *wanted)
+{
+    for (unsigned i = 0; i < classes->len; i++) {
+        const RdpusbInterfaceClass *class_ = &g_array_index(classes, RdpusbInterfaceClass, i);
+        if (class_->class_ == wanted->class_ && class_->subclass == wanted->subclass &&
+            class_->protocol == wanted->protocol)
+            return true;
+    }
+    return false;
+}
+
+bool configuration_add_classes(const Configuration *configuration, GArray *classes, GError **error)
+{
+    for (unsigned i = 0; i < configuration->settings->len; i++) {
+        const InterfaceSetting *setting =
+            &g_array_index(configuration->settings, InterfaceSetting, i);
+        RdpusbInterfaceClass class_ = {setting->class_, setting->subclass, setting->protocol};
+        if (has_class(classes, &class_))
+            continue;
+        if (classes->len == RDPUSB_MAX_INTERFACE_CLASSES)
+            return refuse(error, "its interfaces are of more than %d different classes",
+                          RDPUSB_MAX_INTERFACE_CLASSES);
+        g_array_append_val(classes, class_);
+    }
+    return true;
+}
+
 /* USB Attached SCSI: class 8, subclass 6, protocol 0x62, as an alternate of bulk-only. */
 static bool is_uas_alternate(const uint8_t *d)
 {

@@ -19,6 +19,15 @@
 
 #define USB_DEVICE_DESCRIPTOR_SIZE        18
 #define USB_CONFIGURATION_DESCRIPTOR_SIZE 9
+#define USB_MAX_STRING                    255 /* bytes of its descriptor */
+
+#define USB_GET_DESCRIPTOR 6
+
+/* Byte offsets in the device descriptor, USB 2.0 table 9-8 */
+#define USB_DEVICE_CLASS        4
+#define USB_DEVICE_MANUFACTURER 14 /* the index of this string; product and serial number follow   \
+                                    */
+#define USB_DEVICE_CONFIGURATIONS 17
 
 #define USB_MAX_INTERFACES 32
 #define USB_MAX_ENDPOINTS  30
@@ -64,6 +73,11 @@ void configuration_free(Configuration *configuration);
 /* NULL when there is none. */
 const InterfaceSetting *configuration_setting(const Configuration *configuration, uint8_t number,
                                               uint8_t alternate);
+
+/* Adds those of the configuration's interfaces, in whatever alternate setting, that are not among
+ * the `classes` (of RdpusbInterfaceClass) yet. False and RDPUSB_BRIDGE_ERROR_REFUSED when there are
+ * too many. */
+bool configuration_add_classes(const Configuration *configuration, GArray *classes, GError **error);
 
 /* Takes the UAS settings out of what the guest reads of a SuperSpeed device: they need bulk
  * streams, which MS-RDPEUSB cannot carry, and QEMU ejects a device that offers them in vain. */

@@ -51,6 +51,9 @@ void device_free(Device *device)
     g_free(device->info.manufacturer_name);
     g_free(device->info.product_name);
     g_free(device->info.serial_number);
+    g_free(device->info.interface_classes);
+    for (unsigned i = 0; i < N_WATCHED_STRINGS; i++)
+        g_clear_pointer(&device->strings[i], g_bytes_unref);
     g_free(device);
 }
 

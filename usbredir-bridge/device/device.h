@@ -95,6 +95,15 @@ static inline bool endpoint_is_in(const Endpoint *endpoint)
     return (endpoint->address & 0x80) != 0;
 }
 
+/* The strings that rules speak of, and the list of languages that they are in. */
+typedef enum {
+    WATCHED_LANGUAGES,
+    WATCHED_MANUFACTURER,
+    WATCHED_PRODUCT,
+    WATCHED_SERIAL_NUMBER,
+    N_WATCHED_STRINGS,
+} WatchedString;
+
 /* How far the reading of descriptors has come, see reader.c. */
 typedef struct {
     unsigned step;
@@ -115,6 +124,7 @@ struct Device {
     uint8_t descriptor[USB_DEVICE_DESCRIPTOR_SIZE];
     uint8_t high_speed_descriptor[USB_DEVICE_DESCRIPTOR_SIZE]; /* of a SuperSpeed device */
     GPtrArray *configurations;                                 /* of Configuration */
+    GBytes *strings[N_WATCHED_STRINGS];                        /* as read; NULL: it has none */
     Reader reader;
     RdpusbDeviceInfo info;
 

@@ -17,6 +17,7 @@ static const struct {
     [JOB_SELECT_DEFAULT] = {select_default_start, select_default_completed},
     [JOB_SET_ALT_SETTING] = {set_alt_setting_start, set_alt_setting_completed},
     [JOB_READ] = {read_start, read_completed},
+    [JOB_CHECK] = {check_start, check_completed},
 };
 
 static bool is_of_guest(JobType type)
@@ -116,6 +117,12 @@ void jobs_push(Device *device, Job *job)
     jobs_run(device);
 }
 
+void jobs_push_first(Device *device, Job *job)
+{
+    g_queue_push_head(&device->jobs, job);
+    jobs_run(device);
+}
+
 void job_refuse(Device *device, Job *job, DeviceStatus status)
 {
     device->guest_requests++; /* which the answer takes back */
@@ -161,7 +168,8 @@ void job_answer(Device *device, Job *job, DeviceStatus status, const uint8_t *da
     case JOB_RESET_STREAM:
     case JOB_MAKE_ROOM:
     case JOB_SELECT_DEFAULT:
-    case JOB_READ: break; /* never unanswered */
+    case JOB_READ:
+    case JOB_CHECK: break; /* never unanswered */
     }
 }
 

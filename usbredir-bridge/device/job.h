@@ -22,6 +22,7 @@ typedef enum {
     JOB_SELECT_DEFAULT,    /* ours, before the device is announced */
     JOB_SET_ALT_SETTING,   /* of the guest */
     JOB_READ,              /* ours, at arrival: see reader.h */
+    JOB_CHECK,             /* ours, after a selection: see watch.h */
 } JobType;
 
 struct Job {
@@ -45,6 +46,8 @@ void job_free(Job *job);
 
 /* Takes over the job, and starts it as soon as its turn comes. */
 void jobs_push(Device *device, Job *job);
+/* The same for one that comes before all others. */
+void jobs_push_first(Device *device, Job *job);
 /* The same for one that resets the endpoint's pipe. */
 void jobs_push_reset_pipe(Device *device, Job *job, const Endpoint *endpoint);
 /* Instead of jobs_push(): answers a job of the guest that is not even begun, and frees it. */
@@ -65,7 +68,7 @@ bool jobs_cancel_id(Device *device, uint64_t id);
 /* Clears a halt for a stream. */
 void job_reset_stream(Device *device, Endpoint *endpoint);
 
-/* ---- What each type does, in control.c, configure.c and reader.c ---- */
+/* ---- What each type does, in control.c, configure.c, reader.c and watch.c ---- */
 
 /* Returns the id of the request at the client, or 0 when the job is done and answered already. */
 uint32_t control_start(Device *device, Job *job);
@@ -83,6 +86,8 @@ uint32_t set_alt_setting_start(Device *device, Job *job);
 void set_alt_setting_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 uint32_t read_start(Device *device, Job *job);
 void read_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
+uint32_t check_start(Device *device, Job *job);
+void check_completed(Device *device, Job *job, const RdpusbDeviceEvent *event);
 
 /* The answer that `type` of job owes the guest. */
 void job_answer(Device *device, Job *job, DeviceStatus status, const uint8_t *data, size_t size);

@@ -2,6 +2,7 @@
 #include "reader.h"
 #include "configure.h"
 #include "job.h"
+#include "watch.h"
 
 #include <string.h>
 
@@ -21,17 +22,12 @@ typedef enum {
 #define QUALIFIER_SIZE     10
 #define CLASS_HUB          9
 
-/* Byte offsets in the device descriptor, USB 2.0 table 9-8 */
-#define D_CLASS          4
-#define D_MANUFACTURER   14
-#define D_CONFIGURATIONS 17
-
 static void read_descriptor(Device *device, uint8_t type, uint8_t index, uint16_t language,
                             uint16_t length)
 {
     Job *job = job_new(JOB_READ, 0);
     job->setup = (RdpusbSetup){.request_type = 0x80,
-                               .request = 6,
+                               .request = USB_GET_DESCRIPTOR,
                                .value = (uint16_t) (type << 8 | index),
                                .index = language,
                                .length = length};
@@ -43,17 +39,36 @@ static void next(Device *device, ReadStep step);
 /* Each string is optional. */
 static void read_string(Device *device, ReadStep step)
 {
-    uint8_t index = device->descriptor[D_MANUFACTURER + step - READ_MANUFACTURER];
+    uint8_t index = device->descriptor[USB_DEVICE_MANUFACTURER + step - READ_MANUFACTURER];
     if (index == 0 || device->reader.language == 0)
         next(device, step + 1);
     else
-        read_descriptor(device, USB_DESCRIPTOR_STRING, index, device->reader.language, 255);
+        read_descriptor(device, USB_DESCRIPTOR_STRING, index, device->reader.language,
+                        USB_MAX_STRING);
 }
 
 static bool needs_qualifier(const Device *device)
 {
     return descriptors_speed_is_ambiguous(device->descriptor,
                                           g_ptr_array_index(device->configurations, 0));
+}
+
+/* Of all that it could become, whatever of it the guest is shown. */
+static bool describe_interfaces(Device *device)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) classes = g_array_new(FALSE, FALSE, sizeof(RdpusbInterfaceClass));
+    for (unsigned i = 0; i < device->configurations->len; i++) {
+        if (!configuration_add_classes(g_ptr_array_index(device->configurations, i), classes,
+                                       &error)) {
+            device_refuse(device, "%s", error->message);
+            return false;
+        }
+    }
+    device->info.n_interface_classes = classes->len;
+    device->info.interface_classes =
+        (RdpusbInterfaceClass *) g_array_free(g_steal_pointer(&classes), FALSE);
+    return true;
 }
 
 static void describe(Device *device)
@@ -68,13 +83,6 @@ static void describe(Device *device)
     info->device_subclass = d[5];
     info->device_protocol = d[6];
     info->speed = descriptors_speed(d, first, device->reader.qualifier);
-    info->n_interfaces = first->n_interfaces;
-    for (unsigned i = 0; i < first->n_interfaces; i++) {
-        const InterfaceSetting *setting = configuration_setting(first, i, 0);
-        info->interfaces[i].class_ = setting->class_;
-        info->interfaces[i].subclass = setting->subclass;
-        info->interfaces[i].protocol = setting->protocol;
-    }
     if (info->speed != RDPUSB_SPEED_SUPER)
         return;
     descriptors_at_high_speed(device->descriptor, device->high_speed_descriptor);
@@ -103,13 +111,16 @@ static void next(Device *device, ReadStep step)
         else
             read_descriptor(device, USB_DESCRIPTOR_QUALIFIER, 0, 0, QUALIFIER_SIZE);
         break;
-    case READ_LANGUAGES: read_descriptor(device, USB_DESCRIPTOR_STRING, 0, 0, 255); break;
+    case READ_LANGUAGES:
+        read_descriptor(device, USB_DESCRIPTOR_STRING, 0, 0, USB_MAX_STRING);
+        break;
     case READ_MANUFACTURER:
     case READ_PRODUCT:
     case READ_SERIAL_NUMBER: read_string(device, step); break;
     case READ_DONE:
         describe(device);
-        select_default(device);
+        if (describe_interfaces(device))
+            select_default(device);
         break;
     }
 }
@@ -128,12 +139,13 @@ static void got_device(Device *device, const RdpusbDeviceEvent *event)
         d[0] != USB_DEVICE_DESCRIPTOR_SIZE || d[1] != USB_DESCRIPTOR_DEVICE) {
         device_refuse(device, "its device descriptor cannot be read (%s, %zu bytes)",
                       rdpusb_status_to_string(event->status), event->size);
-    } else if (d[D_CLASS] == CLASS_HUB) {
+    } else if (d[USB_DEVICE_CLASS] == CLASS_HUB) {
         device_refuse(device, "it is a hub, and hubs cannot be redirected: redirect the devices "
                               "that are plugged into it");
-    } else if (d[D_CONFIGURATIONS] == 0 || d[D_CONFIGURATIONS] > MAX_CONFIGURATIONS) {
+    } else if (d[USB_DEVICE_CONFIGURATIONS] == 0 ||
+               d[USB_DEVICE_CONFIGURATIONS] > MAX_CONFIGURATIONS) {
         device_refuse(device, "it claims %u configurations; 1 to %d are supported",
-                      d[D_CONFIGURATIONS], MAX_CONFIGURATIONS);
+                      d[USB_DEVICE_CONFIGURATIONS], MAX_CONFIGURATIONS);
     } else {
         memcpy(device->descriptor, d, USB_DEVICE_DESCRIPTOR_SIZE);
         next(device, READ_CONFIGURATION_HEADER);
@@ -184,14 +196,16 @@ static void got_configuration(Device *device, const RdpusbDeviceEvent *event)
         return;
     }
     g_ptr_array_add(device->configurations, configuration);
-    bool more = ++reader->index < device->descriptor[D_CONFIGURATIONS];
+    bool more = ++reader->index < device->descriptor[USB_DEVICE_CONFIGURATIONS];
     next(device, more ? READ_CONFIGURATION_HEADER : READ_QUALIFIER);
 }
 
 static void got_languages(Device *device, const RdpusbDeviceEvent *event)
 {
-    if (event->status == RDPUSB_STATUS_SUCCESS && event->size >= 4)
+    if (event->status == RDPUSB_STATUS_SUCCESS && event->size >= 4) {
         device->reader.language = descriptor_u16(event->data + 2);
+        watch_keep_string(device, WATCHED_LANGUAGES, event->data, event->size);
+    }
     next(device, READ_MANUFACTURER);
 }
 
@@ -199,10 +213,11 @@ static void got_string(Device *device, const RdpusbDeviceEvent *event)
 {
     char **texts[] = {&device->info.manufacturer_name, &device->info.product_name,
                       &device->info.serial_number};
-    char **text = texts[device->reader.step - READ_MANUFACTURER];
+    unsigned which = device->reader.step - READ_MANUFACTURER;
     if (event->status == RDPUSB_STATUS_SUCCESS) {
-        g_free(*text);
-        *text = descriptors_string(event->data, event->size);
+        g_free(*texts[which]);
+        *texts[which] = descriptors_string(event->data, event->size);
+        watch_keep_string(device, WATCHED_MANUFACTURER + which, event->data, event->size);
     }
     next(device, device->reader.step + 1);
 }
