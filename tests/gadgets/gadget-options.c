@@ -16,7 +16,7 @@
 
 static const struct gadget_ops *const kinds[] = {
     &storage_gadget,    &keyboard_gadget, &vendor_gadget, &isochronous_gadget, &serial_gadget,
-    &bootloader_gadget, &audio_gadget,    &camera_gadget, &composite_gadget};
+    &bootloader_gadget, &audio_gadget,    &camera_gadget, &composite_gadget,   &liar_gadget};
 
 struct gadget_options {
     char *kind;

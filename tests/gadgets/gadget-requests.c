@@ -191,6 +191,15 @@ static enum gadget_reply qualifier_descriptor(struct gadget *gadget, uint8_t *da
     return answer(data, length, descriptor, sizeof descriptor);
 }
 
+/* A device may say of itself what is not so. */
+static struct gadget_blob told_descriptor(struct gadget *gadget, unsigned type, uint8_t index)
+{
+    struct gadget_blob told = {NULL, 0};
+    if (gadget->ops->told && (type == LIBUSB_DT_DEVICE || type == LIBUSB_DT_CONFIG) && index == 0)
+        told = gadget->ops->told(gadget, type);
+    return told;
+}
+
 static enum gadget_reply get_descriptor(struct gadget *gadget,
                                         const struct libusb_control_setup *setup, uint8_t *data,
                                         size_t *length)
@@ -203,6 +212,9 @@ static enum gadget_reply get_descriptor(struct gadget *gadget,
     if (type < 32 && (gadget->stalled_descriptors >> type & 1) != 0 &&
         (type != LIBUSB_DT_CONFIG || index > 0))
         return GADGET_STALL;
+    struct gadget_blob told = told_descriptor(gadget, type, index);
+    if (told.data)
+        return answer(data, length, told.data, told.length);
     switch (type) {
     case LIBUSB_DT_DEVICE:
         return answer(data, length, gadget->device_descriptor, LIBUSB_DT_DEVICE_SIZE);

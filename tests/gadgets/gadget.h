@@ -65,6 +65,9 @@ struct gadget_ops {
     /* The bus was reset: true if another device came of it, in which case the ids and tables are
      * changed already. May be NULL. */
     bool (*replaced)(struct gadget *gadget);
+    /* What it answers when asked for its descriptor of type device or configuration; without bytes:
+     * what it is. May be NULL. */
+    struct gadget_blob (*told)(struct gadget *gadget, unsigned type);
     /* gadget.wake_at has come, before the endpoints are asked again. May be NULL. */
     void (*woken)(struct gadget *gadget);
     /* Class, vendor and interface requests that the bus does not answer itself. Data is wLength
@@ -156,7 +159,7 @@ uint16_t gadget_bulk_packet(enum libusb_speed speed);
 
 extern const struct gadget_ops hub_gadget, storage_gadget, keyboard_gadget, vendor_gadget,
     isochronous_gadget, serial_gadget, bootloader_gadget, audio_gadget, camera_gadget,
-    composite_gadget;
+    composite_gadget, liar_gadget;
 
 /* Options of one gadget ("key=value,…"). A key that nobody asks for is an error. */
 const char *gadget_options_string(struct gadget_options *options, const char *key,

@@ -22,6 +22,8 @@ enum {
     APPLICATION = 0xa009,
     HIGH_KEYBOARD = 0xa00a,
     TWIN = 0xa00b,
+    LIAR = 0xa00c,
+    RESET_LIAR = 0xa00d,
 };
 
 static libusb_context *context;
@@ -371,6 +373,45 @@ static void test_bootloader(void)
     libusb_close(open_product(BOOTLOADER));
 }
 
+/* --- Liars ---------------------------------------------------------------------------------------
+ */
+
+static int product_told(libusb_device_handle *handle)
+{
+    guint8 device[18], configuration[64];
+    g_assert_cmpint(libusb_get_descriptor(handle, LIBUSB_DT_DEVICE, 0, device, 18), ==, 18);
+    int length = libusb_get_descriptor(handle, LIBUSB_DT_CONFIG, 0, configuration, 64);
+    g_assert_cmpint(length, ==, configuration[2]);
+    g_assert_cmpint(configuration[14] == LIBUSB_CLASS_HID, ==, device[9] == 0x04);
+    return device[10] | device[11] << 8;
+}
+
+/* What libusb knows was read before. */
+static void assert_known_as(libusb_device_handle *handle, int product)
+{
+    struct libusb_device_descriptor descriptor;
+    g_assert_cmpint(libusb_get_device_descriptor(libusb_get_device(handle), &descriptor), ==, 0);
+    g_assert_cmphex(descriptor.idProduct, ==, product);
+}
+
+static void test_liars(void)
+{
+    libusb_device_handle *handle = open_product(LIAR);
+    for (unsigned i = 0; i < 2; i++)
+        g_assert_cmphex(product_told(handle), ==, LIAR);
+    g_assert_cmphex(product_told(handle), ==, 0xc31c);
+    assert_known_as(handle, LIAR);
+    libusb_close(handle);
+
+    handle = open_product(RESET_LIAR);
+    for (unsigned i = 0; i < 4; i++)
+        g_assert_cmphex(product_told(handle), ==, RESET_LIAR);
+    g_assert_cmpint(libusb_reset_device(handle), ==, 0);
+    g_assert_cmphex(product_told(handle), ==, 0xc31c);
+    assert_known_as(handle, RESET_LIAR);
+    libusb_close(handle);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -383,6 +424,7 @@ int main(int argc, char **argv)
         "vendor,id=1209:a007,speed=high,configurations=2,"
         "stall-descriptors=string+qualifier+bos+configuration;"
         "bootloader,id=1209:a008,becomes=1209:a009;keyboard,id=1209:a00a,speed=high;"
+        "liar,id=1209:a00c,lies-after=2;liar,id=1209:a00d,lies-after=reset;"
         "storage,id=1209:a00b,serial=left,image=%s;storage,id=1209:a00b,serial=right,image=%s",
         image, image, image);
     test_gadgets_init(gadgets);
@@ -398,6 +440,7 @@ int main(int argc, char **argv)
     g_test_add_func("/gadgets/oddities/remote-wakeup", test_remote_wakeup);
     g_test_add_func("/gadgets/oddities/twins", test_twins);
     g_test_add_func("/gadgets/oddities/bootloader", test_bootloader);
+    g_test_add_func("/gadgets/oddities/liars", test_liars);
     int status = test_gadgets_run();
     libusb_exit(context);
     return status;
