@@ -122,6 +122,18 @@ static void ask(World *world, uint8_t operation, uint8_t operand)
     }
 }
 
+/* It says from now on that it is another: the bridge may end, and nobody else may notice. */
+static void lie(World *world)
+{
+    static uint8_t descriptor[18];
+    static FakeDeviceModel model;
+    memcpy(descriptor, fake_device_loopback.device, sizeof descriptor);
+    descriptor[8] ^= 0xff;
+    model = fake_device_loopback;
+    model.device = descriptor;
+    fake_client_device(world->client, world->device)->model = &model;
+}
+
 static void happen(World *world, uint8_t operation, uint8_t operand)
 {
     switch (operation) {
@@ -133,7 +145,11 @@ static void happen(World *world, uint8_t operation, uint8_t operand)
         break;
     case 3: fault = operand; break;
     case 4: complete_held(world, operand); break;
-    default: world_advance(world, operand * 100 * G_TIME_SPAN_MILLISECOND); break;
+    case 5:
+        if (operand == 0xff)
+            lie(world);
+        world_advance(world, operand * 100 * G_TIME_SPAN_MILLISECOND);
+        break;
     }
 }
 

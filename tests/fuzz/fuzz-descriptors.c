@@ -24,6 +24,18 @@ static void check_settings(const Configuration *configuration)
     }
 }
 
+/* Every setting's class is told, and none twice; or the device is refused. */
+static void check_classes(const Configuration *configuration)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) classes = g_array_new(FALSE, FALSE, sizeof(RdpusbInterfaceClass));
+    bool told = configuration_add_classes(configuration, classes, &error);
+    REQUIRE(told == (error == NULL) && classes->len <= RDPUSB_MAX_INTERFACE_CLASSES);
+    unsigned n = classes->len;
+    REQUIRE(n <= configuration->settings->len);
+    REQUIRE(configuration_add_classes(configuration, classes, NULL) == told && classes->len == n);
+}
+
 static void check_guest_copy(Configuration *configuration)
 {
     configuration_hide_streams(configuration);
@@ -42,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE((configuration == NULL) == (error != NULL));
     if (configuration) {
         check_settings(configuration);
+        check_classes(configuration);
         check_guest_copy(configuration);
         descriptors_speed(device, configuration,
                           descriptors_speed_is_ambiguous(device, configuration));
