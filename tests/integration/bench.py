@@ -39,16 +39,19 @@ def digest(path):
 
 class Bench:
     """A guest with `ports` redirection ports that rdpusbd connects to, on unix sockets; with `usb2`, at a controller that
-    knows no USB 3."""
+    knows no USB 3. `refuses` is a rule of QEMU's filter: CLASS:VENDOR:PRODUCT:VERSION, -1 for any."""
 
-    def __init__(self, test, ports=1, usb2=False):
+    def __init__(self, test, ports=1, usb2=False, refuses=None):
         self.test = test
         sockets = [test.folder / f'port{n}' for n in range(ports)]
         redirections = [f'path={path},server=on,wait=off' for path in sockets]
+        bus = 'ehci.0' if usb2 else 'xhci.0'
+        filtered = f',filter={refuses}:0|-1:-1:-1:-1:1' if refuses else ''
         devices = ['-device', 'usb-ehci,id=ehci'] if usb2 else []
-        for n, options in enumerate(redirections if usb2 else []):
-            devices += ['-chardev', f'socket,id=usb2-{n},{options}', '-device', f'usb-redir,chardev=usb2-{n},bus=ehci.0']
-        self.guest = test.keep(Guest([] if usb2 else redirections, devices)).start()
+        own = usb2 or refuses
+        for n, options in enumerate(redirections if own else []):
+            devices += ['-chardev', f'socket,id=own{n},{options}', '-device', f'usb-redir,chardev=own{n},bus={bus}{filtered}']
+        self.guest = test.keep(Guest([] if own else redirections, devices)).start()
         self.daemon = test.keep(Daemon(test.folder, [f'unix:{path}' for path in sockets])).start()
 
     def stick(self, name='stick.img', size=STICK_BYTES, **options):

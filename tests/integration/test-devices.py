@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The main job: devices of a stock RDP client in a real guest."""
 
+import re
+
 from bench import (Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, check_cut_short, check_read, check_write,
                    idle_descriptors, wait_disk)
 from gadget import Keyboard
@@ -42,6 +44,21 @@ def two_devices(test, program):
     equal(keys.read(14, timeout=30), 'while it reads', 'text')
     equal(int(reading.wait()[1]), stick.image.stat().st_size - 65536, 'bytes read meanwhile')
     check_read(bench.guest, disk, stick.image)
+
+
+@scenario("what QEMU's own filter refuses is not offered again, and its port is free", seconds=90, each=CLIENTS)
+def filtered(test, program):
+    bench = Bench(test, refuses='0x08:-1:-1:-1')
+    client = bench.connect(program, bench.stick())
+    bench.daemon.errors.wait('device 1: the VM at .* refused it', SEE_SECONDS)
+    bench.daemon.errors.wait('device 1: gone: refused by the VM', 10)
+    other = bench.connect(program, Keyboard(), name='other')
+    keys = bench.guest.keyboard(SEE_SECONDS)
+    other.gadgets.type(0, 'let in')
+    equal(keys.read(6, timeout=30), 'let in', 'text')
+    equal(bench.guest.usb(), [Keyboard().id], 'devices in the guest')
+    equal(len(re.findall('refused it', bench.daemon.errors.text())), 1, 'refusals')
+    expect(client.running(), 'the client ended')
 
 
 @scenario('the stick is unplugged and plugged again at the client', seconds=120, each=CLIENTS)
