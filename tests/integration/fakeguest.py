@@ -61,9 +61,9 @@ class FakeGuest(Process):
 class Rig:
     """Some fake guests, rdpusbd with a port to each, and one client with these devices. Options are those of Daemon."""
 
-    def __init__(self, test, program, *devices, ports=1, guests=True, **options):
+    def __init__(self, test, program, *devices, ports=1, guests=True, folder=None, **options):
         self._test, self._program, self._devices = test, program, devices
-        self._folder = folder = test.folder / program
+        self._folder = folder = test.folder / (folder or program)
         folder.mkdir()
         self.paths = [folder / f'port{n}' for n in range(ports)]
         self.guests = [test.keep(FakeGuest(f'unix:{path}', f'fake-guest {n}')) for n, path in enumerate(self.paths) if guests]

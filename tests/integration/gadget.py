@@ -59,6 +59,15 @@ class Bootloader:
     options = {}
 
 
+class Liar:
+    """Says later that it is a keyboard; see ../gadgets/README.md."""
+    kind = 'liar'
+    id = '1209:000a'
+
+    def __init__(self, **options):
+        self.options = options
+
+
 class Gadgets:
     """The devices of one program: an environment to start it with, and their control socket. The n-th is number n."""
 
