@@ -10,7 +10,7 @@
 #include <gio/gio.h>
 #include <stdbool.h>
 
-/* The guest of a crowd is left alone for so long: a login takes about half of it. */
+/* How long one of a crowd is left alone: a login takes about half of it. */
 #define ADMISSION_PROTECTED_MICROSECONDS (2 * G_USEC_PER_SEC)
 
 /* Beyond `start` connections one is dropped for each that comes, with a probability that rises from
@@ -20,7 +20,9 @@ typedef struct {
     guint per_source; /* of one source; 0: as many as of all */
 } AdmissionLimits;
 
-#define ADMISSION_DEFAULT_LIMITS ((AdmissionLimits){32, 30, 100, 0})
+/* A session process costs some 8 MiB and 40 ms before the login: in a flood one address can have
+ * some 16 of them started in a second. */
+#define ADMISSION_DEFAULT_LIMITS ((AdmissionLimits){32, 30, 100, 32})
 
 /* Reads "start:rate:full" and leaves `per_source`. False, and G_IO_ERROR_INVALID_ARGUMENT, when it
  * is none. */

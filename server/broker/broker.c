@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "admission.h"
+#include "door.h"
 #include "listener.h"
 
 /* The daemon ends within two seconds; sessions get most of them. */
@@ -12,17 +12,14 @@
 struct Broker {
     const Services *services;
     Listener *listener;
-    GHashTable *connections; /* set of Connection */
-    unsigned turned_away;    /* since the limit was reached */
+    Door *door;
+    GHashTable *connections; /* Connection -> Visitor, or NULL: it is not at the door any more */
+    unsigned logged_in;
+    unsigned turned_away; /* since the limit was reached */
     void (*closed)(void *owner);
     void *closed_owner;
     guint close_deadline; /* source */
 };
-
-static void connection_destroy(gpointer connection)
-{
-    connection_free(connection);
-}
 
 static gboolean on_closed(gpointer data)
 {
@@ -43,10 +40,32 @@ static void audit_full(Broker *broker, const char *peer, unsigned count)
                               .reason = "there are as many as max-connections allows"});
 }
 
+/* Those who have not logged in do not count for max-connections: they could fill it. */
+static bool is_full(const Broker *broker)
+{
+    return broker->logged_in >= broker->services->config->limits.max_connections;
+}
+
+static void on_logged_in(void *owner, Connection *connection)
+{
+    Broker *broker = owner;
+    door_leave(broker->door, g_hash_table_lookup(broker->connections, connection));
+    g_hash_table_insert(broker->connections, connection, NULL);
+    if (is_full(broker)) { /* since it came */
+        broker->turned_away++;
+        connection_disconnect(connection, "there are as many connections as the server allows");
+    }
+    broker->logged_in++;
+}
+
 static void on_connection_ended(void *owner, Connection *connection)
 {
     Broker *broker = owner;
+    door_leave(broker->door, g_hash_table_lookup(broker->connections, connection));
+    if (!connection_is_unauthenticated(connection))
+        broker->logged_in--;
     g_hash_table_remove(broker->connections, connection);
+    connection_free(connection);
     if (broker->turned_away > 0)
         g_warning("turned %u connections away while there were as many as max-connections allows",
                   broker->turned_away);
@@ -69,29 +88,19 @@ static void turn_away(Broker *broker, int client, const char *peer)
     audit_full(broker, peer, 1);
 }
 
-static char *source_of(const char *peer)
-{
-    g_autoptr(GSocketAddress) address = listener_address_parse(peer, NULL);
-    return admission_source(
-        address ? g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)) : NULL);
-}
-
 static void on_accepted(void *owner, int client, const char *peer)
 {
     Broker *broker = owner;
-    g_autofree char *source = source_of(peer);
-    if (g_hash_table_size(broker->connections) >=
-        broker->services->config->limits.max_connections) {
+    if (is_full(broker))
         turn_away(broker, client, peer);
-        return;
-    }
-    g_autoptr(GError) error = NULL;
-    Connection *connection =
-        connection_new(broker->services, client, peer, source, on_connection_ended, broker, &error);
-    if (connection) {
-        g_hash_table_add(broker->connections, connection);
-        return;
-    }
+    else
+        door_enter(broker->door, client, peer);
+}
+
+static const ConnectionEvents connection_events = {on_logged_in, on_connection_ended};
+
+static void tell_no_session(Broker *broker, const char *peer, const GError *error)
+{
     g_warning("connection from %s dropped: no session process: %s", peer, error->message);
     audit_write(broker->services->audit, &(AuditEvent){.type = AUDIT_DROPPED,
                                                        .client = peer,
@@ -100,12 +109,42 @@ static void on_accepted(void *owner, int client, const char *peer)
                                                        .reason = error->message});
 }
 
+static gpointer on_talks(void *owner, Visitor *visitor, int client, const Arrival *arrival)
+{
+    Broker *broker = owner;
+    g_autoptr(GError) error = NULL;
+    Connection *connection =
+        connection_new(broker->services, client, arrival, &connection_events, broker, &error);
+    if (connection)
+        g_hash_table_insert(broker->connections, connection, visitor);
+    else
+        tell_no_session(broker, arrival->peer, error);
+    return connection;
+}
+
+static void on_dropped(void *owner, gpointer connection)
+{
+    Broker *broker = owner;
+    g_hash_table_insert(broker->connections, connection, NULL);
+    connection_drop(connection);
+}
+
+static const DoorEvents door_events = {on_talks, on_dropped};
+
 Broker *broker_new(const Services *services)
 {
+    const AdmissionLimits limits = config_admission(services->config);
     Broker *broker = g_new0(Broker, 1);
     broker->services = services;
-    broker->connections = g_hash_table_new_full(NULL, NULL, connection_destroy, NULL);
+    broker->connections = g_hash_table_new(NULL, NULL);
+    broker->door = door_new(&limits, services->config->limits.login_seconds, &door_events, broker);
     return broker;
+}
+
+static gboolean free_connection(gpointer connection, gpointer visitor, gpointer data)
+{
+    connection_free(connection);
+    return TRUE;
 }
 
 void broker_free(Broker *broker)
@@ -114,7 +153,9 @@ void broker_free(Broker *broker)
         return;
     g_clear_handle_id(&broker->close_deadline, g_source_remove);
     listener_free(broker->listener);
+    g_hash_table_foreach_remove(broker->connections, free_connection, NULL);
     g_hash_table_unref(broker->connections);
+    door_free(broker->door);
     g_free(broker);
 }
 
@@ -157,6 +198,7 @@ void broker_close(Broker *broker, void (*closed)(void *owner), void *owner)
     GHashTableIter iterator;
     gpointer connection;
     g_clear_pointer(&broker->listener, listener_free);
+    door_close(broker->door);
     broker->closed = closed;
     broker->closed_owner = owner;
     g_hash_table_iter_init(&iterator, broker->connections);

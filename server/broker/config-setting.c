@@ -2,6 +2,7 @@
 #include "config-setting.h"
 
 #include "address.h"
+#include "admission.h"
 #include "listener.h"
 #include "policy-filter.h"
 #include "text-file.h"
@@ -70,6 +71,12 @@ static bool check_filter(const char *value, GError **error)
     return filter != NULL;
 }
 
+static bool check_startups(const char *value, GError **error)
+{
+    AdmissionLimits limits;
+    return admission_limits_parse(value, &limits, error);
+}
+
 #define ENTRY(group, type, structure, field, key, check, argument, help)                           \
     {                                                                                              \
         group, key, type, offsetof(structure, field), check, 0, 0, false, help, argument           \
@@ -127,6 +134,9 @@ const Setting config_settings[] = {
            "If the daemon is root, sessions run as this and the following users; default "
            "2000000000"),
     LIMIT("max-connections", max_connections, 1, 4096, false),
+    ENTRY(CONFIG_GROUP_LIMITS, SETTING_TEXT, Config, limits.max_startups, "max-startups",
+          check_startups, NULL, NULL),
+    LIMIT("max-startups-per-source", max_startups_per_source, 1, 4096, true),
     LIMIT("max-session-memory", max_session_memory, 64 * MIB, 64 * GIB, true),
     LIMIT("max-device-channels", max_device_channels, 1, 255, false),
     LIMIT("max-requests", max_requests, 8, 65536, false),

@@ -109,6 +109,7 @@ static Config *config_new_default(void)
     config->session_uids = 2000000000;
     config->limits = (ConfigLimits){
         .max_connections = 64,
+        .max_startups_per_source = ADMISSION_DEFAULT_LIMITS.per_source,
         .max_session_memory = 256 << 20,
         .max_device_channels = 32,
         .max_requests = limits.max_requests,
@@ -230,6 +231,15 @@ void config_free(Config *config)
             g_free(*(char **) ((char *) config + setting->offset));
     }
     g_free(config);
+}
+
+AdmissionLimits config_admission(const Config *config)
+{
+    AdmissionLimits limits = ADMISSION_DEFAULT_LIMITS;
+    if (config->limits.max_startups)
+        admission_limits_parse(config->limits.max_startups, &limits, NULL);
+    limits.per_source = config->limits.max_startups_per_source;
+    return limits;
 }
 
 LogLevel config_log_level(const Config *config)

@@ -5,13 +5,16 @@
  */
 #pragma once
 
+#include "admission.h"
 #include "log.h"
 
 #include <glib.h>
 #include <stdbool.h>
 
 typedef struct {
-    guint64 max_connections;      /* clients at a time; more are turned away */
+    guint64 max_connections; /* users at a time; more are turned away */
+    char *max_startups;      /* text, or NULL: the default; see config_admission() */
+    guint64 max_startups_per_source;
     guint64 max_session_memory;   /* bytes of one session process; 0 is no limit */
     guint64 max_device_channels;  /* devices of one session */
     guint64 max_requests;         /* pending requests of one device */
@@ -70,6 +73,8 @@ Config *config_parse(const char *path, const char *text, GError **error);
 /* Accepts NULL. */
 void config_free(Config *config);
 
+/* How many may be there without a login. */
+AdmissionLimits config_admission(const Config *config);
 LogLevel config_log_level(const Config *config);
 
 /* CONFIG_SECURITY_ bits. */

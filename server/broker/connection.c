@@ -17,7 +17,7 @@
 
 struct Connection {
     const Services *services;
-    ConnectionEnded ended;
+    const ConnectionEvents *events;
     void *owner;
     char *peer;
     char *server;   /* address where it was accepted */
@@ -28,6 +28,7 @@ struct Connection {
     SessionProcess *process;
     Link *link;
     bool configured;
+    bool dropped;
     Login *login;
     unsigned attempts;
     unsigned invalid_calls;
@@ -120,6 +121,12 @@ static void set_reason(Connection *connection, const char *reason)
         connection->reason = g_strdup(reason);
 }
 
+void connection_drop(Connection *connection)
+{
+    connection->dropped = true;
+    connection_kill(connection);
+}
+
 void connection_disconnect(Connection *connection, const char *reason)
 {
     set_reason(connection, reason);
@@ -136,9 +143,10 @@ static void on_process_ended(void *owner, const char *reason, bool failed)
     login_give_up(connection->login);
     audit_end(connection, reason, failed);
     g_hash_table_remove_all(connection->devices);
-    g_log(G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE,
+    GLogLevelFlags level = failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE;
+    g_log(G_LOG_DOMAIN, connection->dropped ? G_LOG_LEVEL_DEBUG : level,
           "connection from %s ended: session process %s", connection->peer, reason);
-    connection->ended(connection->owner, connection);
+    connection->events->ended(connection->owner, connection);
 }
 
 static void on_link_closed(void *owner, const char *reason)
@@ -261,6 +269,7 @@ static void on_login_accepted(void *owner)
     connection->user = g_strdup_printf("%s at VM %s", quoted, login_vm(login)->name);
     g_clear_handle_id(&connection->deadline, g_source_remove);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN, .method = login_method(login)});
+    connection->events->logged_in(connection->owner, connection);
 }
 
 static void on_login_refused(void *owner, LoginRefusal refusal, const char *user,
@@ -507,20 +516,29 @@ static const LinkCalls link_calls = {
     .closed = on_link_closed,
 };
 
-Connection *connection_new(const Services *services, int client, const char *peer,
-                           const char *source, ConnectionEnded ended, void *owner, GError **error)
+/* Milliseconds until the login has to be done, of a client that came then. */
+static guint login_time_left(const Connection *connection, gint64 accepted)
+{
+    gint64 seconds = connection->services->config->limits.login_seconds;
+    gint64 left = accepted + seconds * G_USEC_PER_SEC - g_get_monotonic_time();
+    return MAX(left, 0) / 1000;
+}
+
+Connection *connection_new(const Services *services, int client, const Arrival *arrival,
+                           const ConnectionEvents *events, void *owner, GError **error)
 {
     int link_fd = -1;
     Connection *connection = g_new0(Connection, 1);
     connection->services = services;
-    connection->ended = ended;
+    connection->events = events;
     connection->owner = owner;
-    connection->peer = g_strdup(peer);
+    connection->peer = g_strdup(arrival->peer);
     connection->server = listener_local_address(client);
     connection->id = g_uuid_string_random();
     connection->since = g_get_monotonic_time();
     connection->devices = g_hash_table_new_full(NULL, NULL, NULL, device_free);
-    connection->login = login_new(&services->login, peer, source, &login_events, connection);
+    connection->login =
+        login_new(&services->login, arrival->peer, arrival->source, &login_events, connection);
     connection->link = link_new(&link_calls, connection, &link_fd, error);
     if (connection->link)
         connection->process = session_process_new(services->session_program, client, link_fd,
@@ -532,9 +550,9 @@ Connection *connection_new(const Services *services, int client, const char *pee
         connection_free(connection);
         return NULL;
     }
-    connection->deadline = g_timeout_add_seconds(services->config->limits.login_seconds,
-                                                 on_login_deadline, connection);
-    g_message("connection from %s accepted: session process %s", peer,
+    connection->deadline = g_timeout_add(login_time_left(connection, arrival->accepted),
+                                         on_login_deadline, connection);
+    g_message("connection from %s accepted: session process %s", arrival->peer,
               session_process_id(connection->process));
     audit(connection, (AuditEvent){.type = AUDIT_CONNECTION});
     return connection;

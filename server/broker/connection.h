@@ -6,17 +6,21 @@
  */
 #pragma once
 
+#include "door.h"
 #include "services.h"
 
 typedef struct Connection Connection;
 
-/* The process has ended, and everything it had is given back: free the connection. */
-typedef void (*ConnectionEnded)(void *owner, Connection *connection);
+typedef struct {
+    void (*logged_in)(void *owner, Connection *connection);
+    /* The process has ended, and everything it had is given back: free the connection. */
+    void (*ended)(void *owner, Connection *connection);
+} ConnectionEvents;
 
-/* Takes `client`, a connected socket, on failure too. `peer` is its address, for the log; `source`
- * what counts as one client, see admission_source(). `services` outlives it. */
-Connection *connection_new(const Services *services, int client, const char *peer,
-                           const char *source, ConnectionEnded ended, void *owner, GError **error);
+/* Takes `client`, a connected socket, on failure too. `arrival` is copied, `services` outlives it.
+ */
+Connection *connection_new(const Services *services, int client, const Arrival *arrival,
+                           const ConnectionEvents *events, void *owner, GError **error);
 /* Kills the process if it still runs. Accepts NULL. */
 void connection_free(Connection *connection);
 
@@ -29,3 +33,5 @@ void connection_apply_rules(Connection *connection);
 /* Asks the session to tell everybody and to end; one that cannot be asked is killed. */
 void connection_disconnect(Connection *connection, const char *reason);
 void connection_kill(Connection *connection);
+/* Kills it before its login, for others; there are many such, so its end is not logged. */
+void connection_drop(Connection *connection);

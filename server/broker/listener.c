@@ -10,7 +10,8 @@
 #define DEFAULT_IPV4 "0.0.0.0:3389"
 #define DEFAULT_IPV6 "[::]:3389"
 
-#define BACKLOG       64
+/* A queue that is full loses users together with a flood: the door has its own bounds. */
+#define BACKLOG       SOMAXCONN
 #define PAUSE_SECONDS 1 /* after accept() failed, for want of descriptors or memory */
 
 /* A client that vanished without a word is noticed after about a minute: its devices go then. */

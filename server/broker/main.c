@@ -3,6 +3,7 @@
  * rdpusbd: options, signals, exit codes.
  */
 #include "broker.h"
+#include "door.h"
 #include "text-file.h"
 
 #include <glib-unix.h>
@@ -70,7 +71,9 @@ static guint count_ports(const Config *config)
 static void raise_file_limit(const Config *config)
 {
     struct rlimit limit;
-    rlim_t wanted = FILES_OWN + FILES_PER_CONNECTION * config->limits.max_connections +
+    const AdmissionLimits startups = config_admission(config);
+    rlim_t wanted = FILES_OWN + door_max_files(&startups) +
+                    FILES_PER_CONNECTION * (config->limits.max_connections + startups.full) +
                     FILES_PER_PORT * count_ports(config);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;

@@ -313,7 +313,8 @@ static guint percent_of_users(const Attack *attack, guint32 seed)
     return in * 100 / users;
 }
 
-#define FULL ADMISSION_DEFAULT_LIMITS
+#define OURS ADMISSION_DEFAULT_LIMITS
+#define FULL ((AdmissionLimits){32, 30, 100, 0})
 #define HELD ADMISSION_PROTECTED_MICROSECONDS
 static const Attack attacks[] = {
     {"hold still", FULL, 1, 0, 0, false, 1, 100},
@@ -324,6 +325,9 @@ static const Attack attacks[] = {
     {"flood of 200 addresses", FULL, 200, 20 * MILLISECOND, HELD, false, 5, 90},
     {"flood, the user's address", FULL, 1, 20 * MILLISECOND, HELD, true, 5, 90},
     {"slow flood, the user's address", FULL, 1, 5 * G_USEC_PER_SEC, HELD, true, 5, 90},
+    {"flood, ours", OURS, 1, 20 * MILLISECOND, HELD, false, 1, 100},
+    {"flood of 200 addresses, ours", OURS, 200, 20 * MILLISECOND, HELD, false, 5, 90},
+    {"flood, the user's address, ours", OURS, 1, 20 * MILLISECOND, HELD, true, 10, 80},
     {"flood, 16 of an address", {32, 30, 100, 16}, 1, 20 * MILLISECOND, HELD, false, 1, 100},
 };
 

@@ -396,8 +396,12 @@ def test_silent_client_is_timed_out(folder):
         silent.event('terminate')
         silent.ended()
         mute = Session(daemon, link=False, login=False)
+        mute.expect('inspect', 'fds')
         mute.event('terminate')
         mute.ended()
+        wordless = Session(daemon, link=False, login=False)
+        wordless.ended()
+        daemon.log.find('the client said nothing')
         logged_in.expect('inspect', 'fds')
 
 
