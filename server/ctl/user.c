@@ -190,11 +190,11 @@ static bool parse_options(gsize command, int *argc, char ***argv, Arguments *arg
                                     {"password", 'p',
                                      G_OPTION_FLAG_HIDDEN | G_OPTION_FLAG_OPTIONAL_ARG,
                                      G_OPTION_ARG_CALLBACK, (gpointer) on_password, NULL, NULL},
-                                    {NULL}};
+                                    G_OPTION_ENTRY_NULL};
     const GOptionEntry group_entries[] = {{"group", 0, 0, G_OPTION_ARG_FILENAME_ARRAY,
                                            &arguments->groups,
                                            "A group that the user is in; may be repeated", "GROUP"},
-                                          {NULL}};
+                                          G_OPTION_ENTRY_NULL};
     g_autoptr(GOptionContext) context =
         g_option_context_new(commands[command].takes_name ? "NAME" : NULL);
     g_autofree char *program = g_strdup_printf("rdpusbctl user %s", commands[command].name);

@@ -72,19 +72,23 @@ static bool is_rare(gunichar c)
     return false;
 }
 
+/* In names of many letters, for there are many letters. */
 static void test_upper_case(void)
 {
+    enum { LETTERS = 64 };
     guint8 hash[NT_HASH_SIZE] = {0};
-    for (gunichar c = 1; c < 0x20000; c++) {
+    for (gunichar c = 1; c < 0x20000; c += LETTERS) {
         guint8 v2_hash[NTLM_KEY_SIZE], expected[NTLM_KEY_SIZE];
-        char name[7] = "";
-        if ((c >= 0xd800 && c < 0xe000) || is_rare(c))
-            continue;
-        gint n = g_unichar_to_utf8(c, name);
-        g_assert_true(NTOWFv2FromHashA(hash, name, n, (char *) "D", 1, expected));
-        ntlm_v2_hash(hash, name, "D", v2_hash);
+        g_autoptr(GString) name = g_string_new("x");
+        for (gunichar letter = c; letter < c + LETTERS; letter++) {
+            if ((letter < 0xd800 || letter >= 0xe000) && !is_rare(letter))
+                g_string_append_unichar(name, letter);
+        }
+        g_assert_true(
+            NTOWFv2FromHashA(hash, name->str, (UINT32) name->len, (char *) "D", 1, expected));
+        ntlm_v2_hash(hash, name->str, "D", v2_hash);
         if (memcmp(v2_hash, expected, sizeof expected) != 0)
-            g_error("the capital of U+%04x is another one for FreeRDP", c);
+            g_error("a capital is another one for FreeRDP, from U+%04x on", c);
     }
 }
 
@@ -273,7 +277,8 @@ static void test_freerdp(void)
     check_login("alice", "", "x", false);
 }
 
-/* For LeakSanitizer: FreeRDP 3.10 frees the fields of an authenticate message only if it was right.
+/* For LeakSanitizer, and leaks-of-others.supp for valgrind: FreeRDP 3.10 frees the fields of an
+ * authenticate message only if it was right.
  */
 __attribute__((visibility("default"), used)) const char *__lsan_default_suppressions(void);
 

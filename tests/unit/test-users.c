@@ -301,9 +301,9 @@ static void test_lock(void)
     enum { WRITERS = 4, USERS = 10 };
     Place place;
     pid_t writers[WRITERS];
-    g_autoptr(Users) none = users_new();
     place_init(&place);
-    save(none, &place);
+    g_assert_true(
+        g_file_set_contents_full(place.path, "", 0, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
     for (unsigned i = 0; i < WRITERS; i++) {
         writers[i] = fork();
         if (writers[i] == 0)
