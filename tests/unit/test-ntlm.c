@@ -8,6 +8,7 @@
 #include <winpr/ntlm.h>
 #include <winpr/ssl.h>
 #include <winpr/sspi.h>
+#include <winpr/version.h>
 
 static void check_bytes(const guint8 *bytes, const char *expected)
 {
@@ -174,7 +175,16 @@ static char *text_of(const UINT16 *units, UINT32 n)
     return n ? g_utf16_to_utf8(units, n, NULL, NULL, NULL) : g_strdup("");
 }
 
-/* psSspiNtlmHashCallback; not zero is success */
+/* FreeRDP took any number but 0 for success, until 3.24 began to mean what the type says. */
+static SECURITY_STATUS answer(bool good)
+{
+    int major = 0, minor = 0, revision = 0;
+    winpr_get_version(&major, &minor, &revision);
+    bool by_type = major > 3 || (major == 3 && minor >= 24);
+    return by_type == good ? SEC_E_OK : SEC_E_LOGON_DENIED;
+}
+
+/* psSspiNtlmHashCallback */
 static SECURITY_STATUS on_hash(void *data, const SEC_WINNT_AUTH_IDENTITY *identity,
                                const SecBuffer *proof, const BYTE *key, const BYTE *mic,
                                const SecBuffer *mic_of, BYTE *v2_hash)
@@ -187,7 +197,7 @@ static SECURITY_STATUS on_hash(void *data, const SEC_WINNT_AUTH_IDENTITY *identi
     ntlm_v2_hash(account->nt_hash, user, domain, v2_hash);
     account->proved = ntlm_prove(v2_hash, proof->pvBuffer, proof->cbBuffer, key, mic,
                                  mic_of->pvBuffer, mic_of->cbBuffer);
-    return account->proved;
+    return answer(account->proved);
 }
 
 typedef struct {
