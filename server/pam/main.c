@@ -201,7 +201,9 @@ static int start(Request *request, const char *confdir)
     const struct pam_conv conversation = {converse, request};
     pam_handle_t *pam = NULL;
     if (!service_exists(confdir))
-        return say(CHECK_BROKEN, "the file of the PAM service " CHECK_SERVICE " is missing in",
+        return say(CHECK_BROKEN,
+                   "the service's file " CHECK_SERVICE " is missing, for which " EXAMPLES
+                   " has an example, in",
                    confdir ? confdir : "/etc/pam.d");
     int result = pam_start_confdir(CHECK_SERVICE, request->user, &conversation, confdir, &pam);
     if (result != PAM_SUCCESS)

@@ -94,12 +94,12 @@ def canonical(test):
     equal(service.ask('anonymous', password='a@b'), (ALLOWED, 'ftp', ''), 'answer')
 
 
-@scenario('a service without a file is nobody\'s')
+@scenario('without the file of the service nobody is in')
 def no_service(test):
     service = Service(test)
     (test.folder / 'rdpusb').rename(test.folder / 'other')
     (test.folder / 'other').write_text('auth required pam_permit.so\naccount required pam_permit.so\n')
-    service.refuses(BROKEN, f'the file of the PAM service rdpusb is missing in: {re.escape(str(test.folder))}')
+    service.refuses(BROKEN, f"the service's file rdpusb is missing, .+ example, in: {re.escape(str(test.folder))}")
 
 
 @scenario('a service that asks nothing, or for a module that is not there, lets nobody in')
