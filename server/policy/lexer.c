@@ -48,42 +48,26 @@ char *policy_lexer_cite(const PolicyLexer *lexer)
                                                                              : lexer->text->str);
 }
 
-/* The escapes of USBGuard that are one letter */
-static bool unescape_letter(char letter, char *byte)
+/* The escapes that USBGuard takes, whatever its grammar lists: \\, \" and \xHH. Returns what is
+ * behind the one at `c`, or NULL. */
+static const char *unescape(const char *c, const char *end, char *byte)
 {
-    static const char letters[] = "abfnrtv\\'\"";
-    static const char bytes[] = "\a\b\f\n\r\t\v\\'\"";
-    const char *found = letter ? strchr(letters, letter) : NULL;
-    if (found)
-        *byte = bytes[found - letters];
-    return found != NULL;
-}
-
-/* \xHH, or one to three decimal digits. NULL if it is none, or more than a byte. */
-static const char *unescape_number(const char *c, const char *end, char *byte)
-{
-    unsigned number = 0;
-    if (*c == 'x') {
-        if (end - c < 3 || !g_ascii_isxdigit(c[1]) || !g_ascii_isxdigit(c[2]))
-            return NULL;
-        *byte = (char) (g_ascii_xdigit_value(c[1]) << 4 | g_ascii_xdigit_value(c[2]));
-        return c + 3;
+    gsize n = (gsize) (end - c);
+    if (n >= 2 && (c[1] == '\\' || c[1] == '"')) {
+        *byte = c[1];
+        return c + 2;
     }
-    const char *digit = c;
-    for (; digit < end && digit - c < 3 && g_ascii_isdigit(*digit); digit++)
-        number = number * 10 + (unsigned) g_ascii_digit_value(*digit);
-    *byte = (char) number;
-    return digit > c && number <= 0xff ? digit : NULL;
+    if (n < 4 || c[1] != 'x' || !g_ascii_isxdigit(c[2]) || !g_ascii_isxdigit(c[3]))
+        return NULL;
+    *byte = (char) (g_ascii_xdigit_value(c[2]) << 4 | g_ascii_xdigit_value(c[3]));
+    return c + 4;
 }
 
 /* What a backslash at `escape` stands for is appended. NULL if it is no escape. */
 static const char *read_escape(PolicyLexer *lexer, const char *escape, GError **error)
 {
-    const char *c = escape + 1;
-    const char *behind = NULL;
-    char byte = 0;
-    if (c < lexer->end)
-        behind = unescape_letter(*c, &byte) ? c + 1 : unescape_number(c, lexer->end, &byte);
+    char byte;
+    const char *behind = unescape(escape, lexer->end, &byte);
     if (!behind) {
         policy_lexer_error(lexer, escape, error,
                            "this is no escape: write \\\\ for a backslash, \\\" for a quote, or "

@@ -65,8 +65,8 @@ static const Match match_table[] = {
     {"name one-of { \"x\" \"DataTraveler\" }", DISK, true},
     {"name none-of { \"x\" \"DataTraveler\" }", DISK, false},
     {"name match-all { \"x\" \"DataTraveler\" }", DISK, true},
-    {"name \"\\x44ata\\084raveler\"", DISK, true},
-    {"name \"a\\\"b\\\\c\\td\"", "1234:5678 name \"a\\x22b\\092c\\9d\"", true},
+    {"name \"\\x44ata\\x54raveler\"", DISK, true},
+    {"name \"a\\\"b\\\\c\\x09d\"", "1234:5678 name \"a\\x22b\\x5cc\\x09d\"", true},
     {"serial \"60A4\" name \"DataTraveler\"", DISK, true},
     {"serial \"60A4\" name \"DataTravele\"", DISK, false},
     {"serial \"\"", MOUSE, true},
@@ -237,9 +237,12 @@ static const Mistake mistakes[] = {
                             "quote, or \\xHH for a byte in hexadecimal digits"},
     {"allow name \"x\\x1\"", "f:1:14: this is no escape: write \\\\ for a backslash, \\\" for a "
                              "quote, or \\xHH for a byte in hexadecimal digits"},
-    {"allow name \"x\\256\"", "f:1:14: this is no escape: write \\\\ for a backslash, \\\" for a "
-                              "quote, or \\xHH for a byte in hexadecimal digits"},
-    {"allow name \"a\\0b\"",
+    {"allow name \"\\",
+     "f:1:13: this is no escape: write \\\\ for a backslash, \\\" for a quote, or \\xHH for a byte "
+     "in hexadecimal digits"},
+    {"allow name \"x\\n\"", "f:1:14: this is no escape: write \\\\ for a backslash, \\\" for a "
+                            "quote, or \\xHH for a byte in hexadecimal digits"},
+    {"allow name \"a\\x00b\"",
      "f:1:14: a NUL is in no text that a device or a user has: leave it out"},
     {"allow name \"x\\xff\"", "f:1:12: with its escapes this text is not UTF-8: correct the \\xHH"},
     {"allow name \"x\"serial \"y\"", "f:1:15: a blank is missing behind the closing quote"},
