@@ -26,6 +26,7 @@ struct Connection {
     gint64 since;
     char *reason; /* why it was ended from here, or NULL */
     SessionProcess *process;
+    uid_t uid; /* of the process; 0: ours */
     Link *link;
     bool configured;
     bool dropped;
@@ -524,6 +525,20 @@ static guint login_time_left(const Connection *connection, gint64 accepted)
     return MAX(left, 0) / 1000;
 }
 
+static SessionProcess *start_process(Connection *connection, int client, int link_fd,
+                                     GError **error)
+{
+    const Services *services = connection->services;
+    connection->uid = session_uids_take(services->uids);
+    const SessionProcessLimits limits = {
+        .user = connection->uid,
+        .memory = services->config->limits.max_session_memory,
+        .file_size = services->captures ? services->config->capture_limit : 0,
+    };
+    return session_process_new(services->session_program, client, link_fd, &limits,
+                               on_process_ended, connection, error);
+}
+
 Connection *connection_new(const Services *services, int client, const Arrival *arrival,
                            const ConnectionEvents *events, void *owner, GError **error)
 {
@@ -541,9 +556,7 @@ Connection *connection_new(const Services *services, int client, const Arrival *
         login_new(&services->login, arrival->peer, arrival->source, &login_events, connection);
     connection->link = link_new(&link_calls, connection, &link_fd, error);
     if (connection->link)
-        connection->process = session_process_new(services->session_program, client, link_fd,
-                                                  services->config->limits.max_session_memory,
-                                                  on_process_ended, connection, error);
+        connection->process = start_process(connection, client, link_fd, error);
     else
         close(client);
     if (!connection->process) {
@@ -564,6 +577,7 @@ void connection_free(Connection *connection)
         return;
     g_clear_handle_id(&connection->deadline, g_source_remove);
     session_process_free(connection->process);
+    session_uids_give_back(connection->services->uids, connection->uid);
     g_hash_table_unref(connection->devices);
     link_free(connection->link);
     login_free(connection->login);

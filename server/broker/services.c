@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "services.h"
 
+#include <unistd.h>
+
 #include "program.h"
 
 static Certificate *load_certificate(const Config *config, GError **error)
@@ -18,10 +20,19 @@ static bool find_programs(Services *services, GError **error)
            (services->pam_program || !config_has_passwords(services->config, "pam"));
 }
 
+/* Only root can give them. */
+static bool find_users(Services *services, GError **error)
+{
+    guint64 n = services->config->limits.max_connections;
+    if (geteuid() == 0)
+        services->uids = session_uids_new(SESSION_UIDS_FIRST, n, error);
+    return services->uids || geteuid() != 0;
+}
+
 static bool load(Services *services, GError **error)
 {
     const Config *config = services->config;
-    if (!find_programs(services, error) ||
+    if (!find_programs(services, error) || !find_users(services, error) ||
         !(services->certificate = load_certificate(config, error)) ||
         !(services->accounts = accounts_new(config, error)) ||
         !(services->policy = policy_load(config->rules_dir, error)) ||
@@ -58,6 +69,7 @@ void services_free(Services *services)
     g_free(services->pam_program);
     captures_free(services->captures);
     audit_free(services->audit);
+    session_uids_free(services->uids);
     g_free(services);
 }
 

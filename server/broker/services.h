@@ -13,6 +13,7 @@
 #include "lockout.h"
 #include "login.h"
 #include "policy.h"
+#include "session-uids.h"
 #include "vms.h"
 
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     char *pam_program;  /* NULL: not used */
     Captures *captures; /* NULL: nothing is recorded */
     Audit *audit;       /* NULL: nothing is written */
+    SessionUids *uids;  /* NULL: not root, and sessions have our user */
     LoginContext login; /* of these */
 } Services;
 

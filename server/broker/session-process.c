@@ -6,22 +6,27 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* The program takes this user before it has read a byte: it is started as root, since it may be in
+ * a folder that others cannot enter. */
+#define USER_VARIABLE "RDPUSB_SESSION_USER"
 
 #define MAX_OPEN_FILES 1024
 /* Beside its data, a process maps its libraries and reserves address space for threads. */
 #define MAPPINGS_BYTES (G_GUINT64_CONSTANT(1) << 30)
 
-/* A sanitizer reserves terabytes of shadow memory that such a limit would refuse. */
+/* A sanitizer reserves terabytes of shadow memory, and writes reports to files. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define UNDER_SANITIZER 1
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(UNDER_SANITIZER)
-#define MEMORY_LIMITED false
+#define LIMITED false
 #else
-#define MEMORY_LIMITED true
+#define LIMITED true
 #endif
 
 struct SessionProcess {
@@ -42,21 +47,31 @@ static void set_limit(__rlimit_resource_t resource, rlim_t value)
         _exit(127);
 }
 
-/* In the child, between fork and exec: system calls only. */
+/* A log that is a file is written by sessions too, and grows beyond any limit of theirs. */
+static bool log_is_file(void)
+{
+    struct stat status;
+    return fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* In the child, between fork and exec: system calls only. Limits that hang on no setting are set by
+ * the program itself, see server/session/sandbox.c. */
 static void restrict_child(gpointer data)
 {
-    const guint64 *memory = data;
+    const SessionProcessLimits *limits = data;
     setsid();                         /* a Ctrl-C at the daemon is the daemon's to pass on */
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* without its broker, nobody could end it */
     set_limit(RLIMIT_CORE, 0);        /* it holds a private key, and what users type */
     set_limit(RLIMIT_NOFILE, MAX_OPEN_FILES);
-    if (MEMORY_LIMITED && *memory > 0) {
-        set_limit(RLIMIT_DATA, *memory);
-        set_limit(RLIMIT_AS, *memory + MAPPINGS_BYTES);
+    if (LIMITED && !log_is_file())
+        set_limit(RLIMIT_FSIZE, limits->file_size);
+    if (LIMITED && limits->memory > 0) {
+        set_limit(RLIMIT_DATA, limits->memory);
+        set_limit(RLIMIT_AS, limits->memory + MAPPINGS_BYTES);
     }
 }
 
-static char **child_environment(void)
+static char **child_environment(uid_t user)
 {
     static const char *const kept[] = {
         "LANG",         "LC_ALL",     "TZ",          "ASAN_OPTIONS",    "UBSAN_OPTIONS",
@@ -67,6 +82,10 @@ static char **child_environment(void)
         const char *value = g_getenv(kept[i]);
         if (value)
             environment = g_environ_setenv(environment, kept[i], value, TRUE);
+    }
+    if (user != 0) {
+        g_autofree char *number = g_strdup_printf("%u", user);
+        environment = g_environ_setenv(environment, USER_VARIABLE, number, TRUE);
     }
     return environment;
 }
@@ -90,17 +109,18 @@ static void on_ended(GObject *source, GAsyncResult *result, gpointer data)
     process->ended(process->owner, reason, !g_subprocess_get_successful(process->subprocess));
 }
 
-SessionProcess *session_process_new(const char *program, int client_fd, int link_fd, guint64 memory,
-                                    SessionProcessEnded ended, void *owner, GError **error)
+SessionProcess *session_process_new(const char *program, int client_fd, int link_fd,
+                                    const SessionProcessLimits *limits, SessionProcessEnded ended,
+                                    void *owner, GError **error)
 {
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
-    g_auto(GStrv) environment = child_environment();
+    g_auto(GStrv) environment = child_environment(limits->user);
     g_subprocess_launcher_set_environ(launcher, environment);
     g_subprocess_launcher_take_fd(launcher, client_fd, SESSION_CLIENT_FD);
     g_subprocess_launcher_take_fd(launcher, link_fd, SESSION_LINK_FD);
     /* Our standard output is for `listening on` alone. */
     g_subprocess_launcher_take_stdout_fd(launcher, dup(STDERR_FILENO));
-    g_subprocess_launcher_set_child_setup(launcher, restrict_child, &memory, NULL);
+    g_subprocess_launcher_set_child_setup(launcher, restrict_child, (gpointer) limits, NULL);
     g_autoptr(GSubprocess) subprocess = g_subprocess_launcher_spawn(launcher, error, program, NULL);
     if (!subprocess)
         return NULL;

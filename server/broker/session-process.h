@@ -9,6 +9,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define SESSION_CLIENT_FD 3
 #define SESSION_LINK_FD   4
@@ -18,9 +19,16 @@ typedef struct SessionProcess SessionProcess;
 /* `reason`: "exited with status 1", "was killed by signal 9 (Killed)"; status 0 is no failure. */
 typedef void (*SessionProcessEnded)(void *owner, const char *reason, bool failed);
 
-/* Takes both descriptors, on failure too. `memory`: bytes, 0 is no limit. */
-SessionProcess *session_process_new(const char *program, int client_fd, int link_fd, guint64 memory,
-                                    SessionProcessEnded ended, void *owner, GError **error);
+typedef struct {
+    uid_t user;        /* which it takes, with the group of the same number; 0: it keeps ours */
+    guint64 memory;    /* bytes, 0 is no limit */
+    guint64 file_size; /* bytes of a file that it can write; 0: it writes none */
+} SessionProcessLimits;
+
+/* Takes both descriptors, on failure too. */
+SessionProcess *session_process_new(const char *program, int client_fd, int link_fd,
+                                    const SessionProcessLimits *limits, SessionProcessEnded ended,
+                                    void *owner, GError **error);
 /* Kills it if it still runs. Accepts NULL. */
 void session_process_free(SessionProcess *process);
 

@@ -11,6 +11,7 @@
 #include "channels.h"
 #include "guard.h"
 #include "peer.h"
+#include "sandbox.h"
 #include "session-log.h"
 #include "twins.h"
 #include "usb-control.h"
@@ -610,7 +611,8 @@ static bool begin(Session *session, int client_fd, int link_fd, GError **error)
     const PeerSecurity security = {session->settings.certificate, session->settings.private_key,
                                    session->settings.nla, session->settings.tls};
     session->peer = peer_new(client_fd, &security, &peer_callbacks, session, error);
-    return session->peer;
+    /* From here on the client is read. */
+    return session->peer && sandbox_seal(error);
 }
 
 bool session_run(int client_fd, int link_fd, GError **error)

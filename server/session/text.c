@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "text.h"
 
-#include <stdbool.h>
-
 #include <pango/pangocairo.h>
 
 #define MARGIN      24
@@ -11,6 +9,10 @@
 #define BACKGROUND  0.11, 0.13, 0.16
 #define PLAIN_COLOR 0.87, 0.88, 0.90
 #define BIG_COLOR   1.00, 1.00, 1.00
+
+/* Of every kind that a device's name may have. */
+#define SAMPLE       "USB Ünï… Ελ Жж שׁ عر 日本語 한글 ไทย हिन्दी ✓ 😀"
+#define SAMPLE_WIDTH 800
 
 struct Text {
     cairo_surface_t *surface;
@@ -70,4 +72,14 @@ const uint8_t *text_paint(Text *text, const char *line)
 unsigned text_stride(const Text *text)
 {
     return (unsigned) cairo_image_surface_get_stride(text->surface);
+}
+
+bool text_prepare(void)
+{
+    g_autoptr(Text) text = text_new(SAMPLE_WIDTH);
+    if (!text)
+        return false;
+    text_paint(text, "#" SAMPLE);
+    text_paint(text, SAMPLE);
+    return cairo_status(text->cairo) == CAIRO_STATUS_SUCCESS;
 }

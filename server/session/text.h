@@ -6,12 +6,16 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Pixels of a row; a multiple of four, which RDP bitmaps want. */
 #define TEXT_ROW_HEIGHT 28
 
 typedef struct Text Text;
+
+/* Loads the fonts. False: none could be, and no text can be painted. */
+bool text_prepare(void);
 
 /* Rows of `width` pixels. NULL when there is no memory for them. */
 Text *text_new(unsigned width);
