@@ -7,7 +7,9 @@
 #define MAX_QUOTED 128 /* characters of a peer's text that one line of the log may take */
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
-static gint lowest = LOG_INFO; /* read by GDBus' thread too */
+static const int priorities[] = {3, 4, 6, 7}; /* of syslog(3) */
+static gint lowest = LOG_INFO;                /* read by GDBus' thread too */
+static bool lines_only;
 static char name[128]; /* of the program, with its label; written before that thread exists */
 
 const char *log_level_to_string(LogLevel level)
@@ -61,9 +63,16 @@ static GLogWriterOutput write_line(GLogLevelFlags flags, const GLogField *fields
     LogLevel level = level_of(flags);
     if ((gint) level > g_atomic_int_get(&lowest))
         return G_LOG_WRITER_HANDLED;
-    if (g_log_writer_is_journald(fileno(stderr)) &&
+    bool journal = g_log_writer_is_journald(fileno(stderr));
+    if (journal && !lines_only &&
         g_log_writer_journald(flags, fields, n_fields, NULL) == G_LOG_WRITER_HANDLED)
         return G_LOG_WRITER_HANDLED;
+    if (journal && lines_only) {
+        g_autofree char *line = to_one_line(message_of(fields, n_fields));
+        fprintf(stderr, "<%d>%s: %s\n", priorities[level], name, line);
+        fflush(stderr);
+        return G_LOG_WRITER_HANDLED;
+    }
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autofree char *time = g_date_time_format(now, "%H:%M:%S");
     g_autofree char *text = to_one_line(message_of(fields, n_fields));
@@ -71,6 +80,11 @@ static GLogWriterOutput write_line(GLogLevelFlags flags, const GLogField *fields
             level == LOG_INFO ? "" : level_names[level], level == LOG_INFO ? "" : ": ", text);
     fflush(stderr);
     return G_LOG_WRITER_HANDLED;
+}
+
+void log_use_lines(void)
+{
+    lines_only = true;
 }
 
 void log_open(const char *program)

@@ -13,6 +13,9 @@ typedef enum { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } LogLevel;
 const char *log_level_to_string(LogLevel level);
 bool log_level_parse(const char *text, LogLevel *level);
 
+/* For a program that may open no socket: the journal gets lines as well, with the priority in front
+ * that it takes from there (sd-daemon(3)). Before log_open(). */
+void log_use_lines(void);
 /* Once, before threads exist. `program` is copied and begins each line. */
 void log_open(const char *program);
 void log_set_level(LogLevel level);

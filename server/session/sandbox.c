@@ -132,6 +132,7 @@ bool sandbox_seal(GError **error)
 {
     if (!SANDBOX_IS_COMPLETE)
         return true;
+    g_debug("sandbox: user %u, Landlock ABI %d, seccomp", getuid(), landlock_abi());
     if (!landlock_nothing())
         return fail(error, "Landlock");
     int result = system_calls_restrict();
@@ -139,6 +140,5 @@ bool sandbox_seal(GError **error)
     if (result < 0)
         return fail(error, "this kernel does not take a seccomp filter, without which no session "
                            "is served");
-    g_debug("sandbox: user %u, Landlock ABI %d, seccomp", getuid(), landlock_abi());
     return true;
 }

@@ -18,6 +18,7 @@ static BOOL drop_freerdp_message(const wLogMessage *message)
 
 void session_log_open(void)
 {
+    log_use_lines(); /* the sandbox has no sockets for it */
     log_open("rdpusb-session");
 
     wLogCallbacks callbacks = {

@@ -21,6 +21,7 @@
 #define ABSENT  SCMP_ACT_ERRNO(ENOENT)
 #define FORBID  SCMP_ACT_ERRNO(EPERM)
 #define UNKNOWN SCMP_ACT_ERRNO(ENOSYS)
+#define NOTHING SCMP_ACT_ERRNO(0) /* succeeds, and does nothing */
 
 /* Where the flags of clone(2) are. */
 #if defined(__s390__) || defined(__s390x__)
@@ -129,25 +130,43 @@ static const int of_files[] = {
 
 /* A library may try these: to ask the resolver or the log, to change a file, its priority, ... */
 static const int forbidden[] = {
-    SCMP_SYS(socket),         SCMP_SYS(socketpair),
-    SCMP_SYS(connect),        SCMP_SYS(bind),
-    SCMP_SYS(listen),         SCMP_SYS(accept),
-    SCMP_SYS(accept4),        SCMP_SYS(mkdir),
-    SCMP_SYS(mkdirat),        SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),       SCMP_SYS(rename),
-    SCMP_SYS(renameat),       SCMP_SYS(renameat2),
-    SCMP_SYS(rmdir),          SCMP_SYS(link),
-    SCMP_SYS(linkat),         SCMP_SYS(symlink),
-    SCMP_SYS(symlinkat),      SCMP_SYS(chmod),
-    SCMP_SYS(fchmod),         SCMP_SYS(fchmodat),
-    SCMP_SYS(chown),          SCMP_SYS(fchown),
-    SCMP_SYS(lchown),         SCMP_SYS(fchownat),
-    SCMP_SYS(truncate),       SCMP_SYS(ftruncate),
-    SCMP_SYS(fallocate),      SCMP_SYS(memfd_create),
-    SCMP_SYS(setrlimit),      SCMP_SYS(setpriority),
-    SCMP_SYS(mlock),          SCMP_SYS(mlock2),
-    SCMP_SYS(mlockall),       SCMP_SYS(sched_setscheduler),
-    SCMP_SYS(sched_setattr),  SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(socket),
+    SCMP_SYS(socketpair),
+    SCMP_SYS(connect),
+    SCMP_SYS(bind),
+    SCMP_SYS(listen),
+    SCMP_SYS(accept),
+    SCMP_SYS(accept4),
+    SCMP_SYS(mkdir),
+    SCMP_SYS(mkdirat),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(rename),
+    SCMP_SYS(renameat),
+    SCMP_SYS(renameat2),
+    SCMP_SYS(rmdir),
+    SCMP_SYS(link),
+    SCMP_SYS(linkat),
+    SCMP_SYS(symlink),
+    SCMP_SYS(symlinkat),
+    SCMP_SYS(chmod),
+    SCMP_SYS(fchmod),
+    SCMP_SYS(fchmodat),
+    SCMP_SYS(chown),
+    SCMP_SYS(fchown),
+    SCMP_SYS(lchown),
+    SCMP_SYS(fchownat),
+    SCMP_SYS(truncate),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(memfd_create),
+    SCMP_SYS(setrlimit),
+    SCMP_SYS(setpriority),
+    SCMP_SYS(mlock),
+    SCMP_SYS(mlock2),
+    SCMP_SYS(mlockall),
+    SCMP_SYS(sched_setscheduler),
+    SCMP_SYS(sched_setaffinity),
     SCMP_SYS(sched_setparam),
 };
 
@@ -364,6 +383,8 @@ static int add_special(scmp_filter_ctx filter)
         result = ADD(filter, ABSENT, newfstatat, SCMP_A3_32(SCMP_CMP_NE, AT_EMPTY_PATH));
     if (result == 0) /* to whom the socket is connected */
         result = ADD(filter, SCMP_ACT_ALLOW, sendto, SCMP_A4_64(SCMP_CMP_EQ, 0));
+    if (result == 0) /* GLib gives a new thread of a pool the settings that it has already */
+        result = add(filter, NOTHING, SCMP_SYS(sched_setattr), 0, NULL);
     if (result == 0) /* getrlimit(2) */
         result = ADD(filter, SCMP_ACT_ALLOW, prlimit64, SCMP_A0_32(SCMP_CMP_EQ, 0),
                      SCMP_A2_64(SCMP_CMP_EQ, 0));
