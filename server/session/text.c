@@ -3,6 +3,8 @@
 
 #include <pango/pangocairo.h>
 
+#include "fonts.h"
+
 #define MARGIN      24
 #define FONT        "DejaVu Sans 15px"
 #define FONT_BIG    "DejaVu Sans Bold 19px"
@@ -76,6 +78,8 @@ unsigned text_stride(const Text *text)
 
 bool text_prepare(void)
 {
+    static const char *const used[] = {FONT, FONT_BIG};
+    fonts_restrict(pango_cairo_font_map_get_default(), used, G_N_ELEMENTS(used), SAMPLE);
     g_autoptr(Text) text = text_new(SAMPLE_WIDTH);
     if (!text)
         return false;
