@@ -13,13 +13,15 @@ import subprocess
 
 import daemon as daemons
 from bench import Guest, check_read, check_write, make_image, wait_disk
-from daemon import BUILD, Daemon, find_program, login
+from daemon import BUILD, END_SECONDS, Daemon, find_program, login
 from gadget import Gadgets, Keyboard, Stick
 from rdp import CLIENTS, Client
 from tap import equal, expect, main, scenario
 
 FIRST_UID = 2000000000  # of sessions
 NOBODY = 65534
+# As contrib/systemd/rdpusbd-root.conf has it.
+AS_BARE_ROOT = ['setpriv', '--bounding-set=-all,+setuid,+setgid,+setpcap,+kill', '--no-new-privs']
 AS_NOBODY = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
 IS_ROOT = os.geteuid() == 0
 PROGRAMS = ('server/broker/rdpusbd', 'server/session/rdpusb-session', 'usbredir-bridge/librdpusb.so*')
@@ -174,6 +176,15 @@ def check_service(test, guest, daemon, program, uid, captures=0):
     wait_ended(daemon, mark)
 
 
+def join(test, daemon, name='client'):
+    """A client with a device; returns its session."""
+    before, mark = daemon.sessions(), daemon.errors.mark()
+    test.keep(Client(test.folder, CLIENTS[0], daemon.port, Gadgets(test.folder / f'{name}-gadgets', Keyboard()), name=name))
+    daemon.errors.wait(' waits: | attached to port ', 20, mark)
+    session, = set(daemon.sessions()) - set(before)
+    return session
+
+
 @scenario('a session that serves is in its sandbox', each=CLIENTS)
 def serves(test, program):
     path = test.folder / 'port'
@@ -204,15 +215,32 @@ if IS_ROOT:
             daemons.BUILD = build
         check_service(test, guest, daemon, CLIENTS[0], NOBODY)
 
+    @scenario('a broker that is root with four capabilities has sessions in their sandbox, and ends them')
+    def serves_bare_root(test):
+        path = test.folder / 'port'
+        guest = test.keep(Guest([f'path={path},server=on,wait=off'])).start()
+        daemon = test.keep(Daemon(test.folder, [f'unix:{path}'], wrapper=AS_BARE_ROOT)).start()
+        equal(int(status_of(daemon.pid)['CapEff'], 16).bit_count(), 4, 'capabilities of the broker')
+        check_service(test, guest, daemon, CLIENTS[0], FIRST_UID)
+        session = join(test, daemon)
+        os.kill(session, signal.SIGSTOP)
+        daemon.signal(signal.SIGTERM)
+        equal(daemon.wait(END_SECONDS), 0, 'exit status')
+        daemon.wait_session_ends(session, timeout=0)
+
+    @scenario('a frozen session of another user dies with its broker')
+    def dies_with_broker(test):
+        daemon = test.keep(Daemon(test.folder, wrapper=AS_BARE_ROOT)).start()
+        session = join(test, daemon)
+        os.kill(session, signal.SIGSTOP)
+        daemon.kill()
+        daemon.wait_session_ends(session, timeout=5)
+
     @scenario('two sessions at a time are two users')
     def two_users(test):
         daemon = test.keep(Daemon(test.folder)).start()
-        users = []
         for number in range(2):
-            mark = daemon.errors.mark()
-            test.keep(Client(test.folder, CLIENTS[0], daemon.port, Gadgets(test.folder / f'gadgets{number}', Keyboard()),
-                             name=f'client{number}'))
-            daemon.errors.wait(' waits: ', 20, mark)
+            join(test, daemon, f'client{number}')
         if is_complete()[0]:
             users = sorted(status_of(pid)['Uid'].split()[0] for pid in daemon.sessions())
             equal(users, [str(FIRST_UID), str(FIRST_UID + 1)], 'users of the sessions')
