@@ -18,7 +18,9 @@ static char *describe(void)
     g_autoptr(GString) text = g_string_new(
         "Each STEP is one argument; without any they are read from standard input, one a line.\n"
         "A step that needs a device waits for one and enumerates it first. It must succeed, or\n"
-        "with \"until-gone \" before it must end by the device's leaving. One line is printed for\n"
+        "with \"until-gone \" before it must end by the device's leaving, or with \"try \" may "
+        "end\n"
+        "in any way that QEMU could bear. One line is printed for\n"
         "each step; the exit status is 0 if all went well and nothing came on which QEMU would\n"
         "abort, hang, reject the device or lose data, else 1.\n\nSteps:\n");
 
@@ -105,12 +107,16 @@ static bool run_line(Script *script, const char *line)
         return false;
     }
     bool until_gone = g_str_equal(words[0], "until-gone") && words[1];
-    bool good = run_step(script, words + until_gone, result, &error);
+    bool is_try = g_str_equal(words[0], "try") && words[1];
+    bool good = run_step(script, words + (until_gone || is_try), result, &error);
     if (until_gone && good) {
         g_set_error(&error, G_IO_ERROR, G_IO_ERROR_FAILED, "ended, but the device is still there");
         good = false;
     } else if (until_gone && is_gone(error)) {
         g_string_assign(result, error->message);
+        good = true;
+    } else if (is_try && !good) {
+        g_string_append_printf(result, "%sgiven up: %s", result->len ? "; " : "", error->message);
         good = true;
     }
     if (!good)
