@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Bad input at the real programs: clients that lie, stay silent or stop reading, beside an innocent one."""
 
+import contextlib
 import json
 import pathlib
 import random
@@ -9,6 +10,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import threading
 import time
 
@@ -20,6 +22,7 @@ from tap import equal, expect, main, scenario
 PROFILES = ('FreeRDP 3.10', 'FreeRDP 3.13', 'FreeRDP 3.15', 'FreeRDP 3.24', 'FreeRDP master', 'mstsc')
 MIB = 1 << 20
 MEMORY_LIMIT = 256 * MIB  # max-session-memory of rdpusbd.conf(5)
+BROKER_MEMORY = 32 * MIB  # whatever clients do: what they send is none of its business
 SOON = 5  # seconds for what happens at once
 SILENCE = 10  # seconds that a client may take for an answer
 REFUSED = 'the client sent what is no RDP, or more than fits in max-session-memory'
@@ -108,8 +111,21 @@ class Arena:
         self.daemon.wait_descriptors(self.before)
         self.check(*warnings)
 
+    @contextlib.contextmanager
+    def meanwhile(self):
+        """The innocent one's device is used all the time."""
+        transfer = LOOPBACK + str(16 * MIB)
+        guest = self.guests[0]
+        mark = guest.log.mark()
+        guest.say(transfer)
+        yield
+        said = guest.log.wait(f'^{transfer}:(.*)', 30, mark)[1]
+        expect('FAILED' not in said, f'the innocent one was disturbed: {said}')
+
     def finish(self):
         """Everybody leaves, without having seen anything wrong."""
+        if self.daemon.running() and not is_sanitized():
+            Memory(self.daemon.pid).check(BROKER_MEMORY)
         if self.innocent:
             self.innocent.finish()
         for guest in self.guests:
@@ -139,7 +155,7 @@ class Memory:
             time.sleep(0.002)
 
     def check(self, limit=MEMORY_LIMIT):
-        expect(0 < self.peak < limit, f'the session had {self.peak} bytes of memory')
+        expect(0 < self.peak < limit, f'process {self._status.parent.name} had {self.peak} bytes of memory')
 
 
 # ---- Every kind of client ----
@@ -224,8 +240,9 @@ def four_gigabytes(test, where):
     client = arena.client('hostile', 'plug', 'connect')
     arena.guests[1].steps('attach')
     memory = Memory(client.session)
-    client.steps(f'first {int(where == "device channel")} 0xffffffff 00')
-    client.log.wait('^connection ended', SOON)
+    with arena.meanwhile():
+        client.steps(f'first {int(where == "device channel")} 0xffffffff 00')
+        client.log.wait('^connection ended', SOON)
     arena.check_over(client, REFUSED)
     memory.check()
     arena.guests[1].steps('wait-disconnect')
@@ -411,18 +428,100 @@ def wrong_completions(test):
     arena.finish()
 
 
+UNNAMED = ADD_VIRTUAL_CHANNEL[:8] + '00000000' + ADD_VIRTUAL_CHANNEL[16:]  # what has a name is one device
+
+
 @scenario('10 000 new channels are 32 and one warning')
 def flood(test):
     arena = Arena(test)
     client = arena.client('hostile', 'plug', 'connect')
     arena.guests[1].steps('attach')
-    unnamed = ADD_VIRTUAL_CHANNEL[:8] + '00000000' + ADD_VIRTUAL_CHANNEL[16:]  # what has a name is one device
-    client.steps(f'send 0 {unnamed} 10000', 'await open 32')
+    memory = Memory(client.session)
+    with arena.meanwhile():
+        client.steps(f'send 0 {UNNAMED} 10000', 'await open 32')
     arena.guests[1].steps(LOOPBACK + '65536')
     arena.check('max-device-channels .*32')
     equal(client.steps('state').split(',')[0], '33 channels', 'what the server opened')
     client.finish()
     arena.check_over(client)
+    if not is_sanitized():
+        memory.check(MEMORY_LIMIT // 2)
+    arena.finish()
+
+
+@scenario('10 000 devices are as many as a connection may have, in the memory that it may have')
+def crowd(test):
+    most = 255
+    arena = Arena(test, ports=3, config=f'[limits]\nmax-device-channels={most}\n')
+    client = arena.client('hostile', 'connect', 'await open 0')
+    memory = Memory(client.session)
+    with arena.meanwhile():
+        client.steps(f'plug {most}', f'await open {most}', timeout=60)
+        client.steps(f'send 0 {UNNAMED} {10000 - most}', timeout=60)
+        for guest in arena.guests[1:]:
+            guest.steps('attach', timeout=60)
+        arena.log(f'device {most}: .* is ready', 60)
+        arena.log(f'max-device-channels .{most}', 60)
+    for guest in arena.guests[1:]:
+        guest.steps(LOOPBACK + '65536')
+    arena.check(f'max-device-channels .*{most}')
+    client.finish()
+    arena.check_over(client)
+    if not is_sanitized():
+        memory.check()
+    arena.finish()
+
+
+def announcement(*texts):
+    """ADD_DEVICE with these instance, hardware, compatibility and container ids, in hexadecimal."""
+    fields = [text.encode('utf-16-le') for text in texts]
+    return (ADD_DEVICE[:40] + b''.join(struct.pack('<I', len(field) // 2) + field for field in fields).hex() +
+            ADD_DEVICE[-56:])
+
+
+LONG = 'x' * (MIB // 2)  # 1 MiB on the wire
+
+
+@scenario('names of 1 MiB cost no more than short ones', each=('one', 'many', 'without an end'))
+def long_names(test, kind):
+    ids = {'one': LONG + '\0\0', 'many': 'x\0' * (MIB // 4) + '\0', 'without an end': LONG}[kind]
+    arena = Arena(test)
+    client = arena.client('hostile', 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    memory, forged = Memory(client.session), range(2, 6)
+    with arena.meanwhile():
+        for channel in forged:
+            client.steps(f'mute {channel}', f'send 0 {ADD_VIRTUAL_CHANNEL}', f'await open {channel}',
+                         f'send {channel} {CAPABILITY_RESPONSE}', f'send {channel} {CHANNEL_CREATED}',
+                         f'send {channel} {announcement(LONG + chr(0), ids, ids, LONG + chr(0))}')
+    # Nobody answers for these devices.
+    client.steps(*(f'await closed {channel}' for channel in forged))
+    arena.guests[1].steps(LOOPBACK + '65536')
+    arena.check(*(f'device {channel}: ended in state reading' for channel in forged))
+    longest = max(map(len, arena.daemon.errors.text().splitlines()))
+    expect(longest < 4096, f'a line of the log has {longest} characters')
+    client.finish()
+    arena.check_over(client)
+    if not is_sanitized():
+        memory.check(MEMORY_LIMIT // 2)
+    arena.finish()
+
+
+@scenario('names of 1 MiB at the login end only their connection', each=('user', 'password'))
+def long_login(test, what):
+    arena = Arena(test, ports=1)
+    memory = Memory(arena.daemon.pid)
+    values = {'user': USER, 'password': PASSWORD} | {what: LONG[:100000]}  # the longest that the kernel takes
+    with arena.meanwhile():
+        client = test.keep(Talker('hostile', [find_program('hostile-client'), '--user', values['user'], '--password',
+                                              values['password'], '--server', f'127.0.0.1:{arena.daemon.port}']))
+        client.say('connect')
+        expect(client.wait(20) != 0, 'it could log in')
+    arena.daemon.wait_descriptors(arena.before)
+    longest = max(map(len, arena.daemon.errors.text().splitlines()))
+    expect(longest < 4096, f'a line of the log has {longest} characters')
+    if not is_sanitized():
+        memory.check(BROKER_MEMORY)
     arena.finish()
 
 
