@@ -24,7 +24,7 @@ class Fault:
 
 class Network:
     """Some relays in one thread. A stream is (relay's name, direction); `passed` has its bytes, `pieces` where each piece of
-    them ended."""
+    them ended, and when it passed."""
 
     def __init__(self):
         self._selector = selectors.DefaultSelector()
@@ -93,7 +93,7 @@ class Network:
         """Counts what is about to pass; returns what comes before the fault and after it."""
         passed = self.passed.get(stream, 0)
         self.passed[stream] = passed + len(data)
-        self.pieces.setdefault(stream, []).append(passed + len(data))
+        self.pieces.setdefault(stream, []).append((passed + len(data), time.time()))
         fault = self.fault
         if fault and not fault.fired and fault.stream == stream and passed + len(data) > fault.position:
             return data[:fault.position - passed], data[fault.position - passed:], fault

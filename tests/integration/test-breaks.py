@@ -11,10 +11,16 @@ with the next device is served as the first was.
 The seed is 1 unless the environment says otherwise; a failure names the seed and the point that has it happen again, alone.
 RDPUSB_BREAKS_FACTOR=5 tries five times as many points."""
 
+import datetime
+import functools
+import math
 import os
+import pathlib
 import random
 import re
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 
@@ -41,6 +47,7 @@ GUEST_STREAMS = (GUEST, UP), (GUEST, DOWN)  # here rdpusbd is the one who connec
 ALL_STREAMS = CLIENT_STREAMS + GUEST_STREAMS
 BEFORE_THE_END = 'login', 'channels', 'attaching', 'transfers', 'detaching'
 TRANSFERS = ('attach', 'loopback 0x01 0x81 65536 8192', 'cancel-storm 0x81 3', 'control-in 0x80 6 0x0100 0 18')
+STEPS = {TRANSFERS[0]: 'attaching', TRANSFERS[-1]: 'transfers'}
 STREAM_NAMES = {(CLIENT, UP): 'from the client', (CLIENT, DOWN): 'to the client',
                 (GUEST, UP): 'to the guest', (GUEST, DOWN): 'from the guest'}
 
@@ -52,6 +59,24 @@ def wait_until(condition, what, timeout=SOON):
         if time.monotonic() > deadline:
             raise Failure(f'{what}: not within {timeout} s')
         time.sleep(0.01)
+
+
+def logged_at(text, pattern):
+    """When the first line with this pattern was logged, in seconds of the epoch. It has the time of the day."""
+    clock = re.search(rf'^(\d+:\d+:\d+\.\d+) .*{pattern}', text, re.MULTILINE)[1]
+    now = datetime.datetime.now()
+    when = datetime.datetime.combine(now, datetime.time.fromisoformat(clock))
+    return (when if when <= now else when - datetime.timedelta(days=1)).timestamp()
+
+
+@functools.cache
+def certificate():
+    """One for all: it takes a while to make its key. Each rdpusbd would do so for itself."""
+    with tempfile.TemporaryDirectory(prefix='rdpusb-') as folder:
+        files = {name: pathlib.Path(folder) / name for name in ('certificate.pem', 'private-key.pem')}
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=rdpusb',
+                        '-out', files['certificate.pem'], '-keyout', files['private-key.pem']], check=True, capture_output=True)
+        return {name: path.read_bytes() for name, path in files.items()}
 
 
 class Broken(Exception):
@@ -74,6 +99,9 @@ class Lane:
         self.guest_port = self.network.add(GUEST, lambda: self.guest_listens)
         self.network.start()
         (self.folder / 'conf').write_text(f'[limits]\nlogin-seconds={LOGIN_SECONDS}\n')
+        for name, text in certificate().items():
+            (self.folder / name).touch(mode=0o600)
+            (self.folder / name).write_bytes(text)
 
     def begin(self):
         self.serve('127.0.0.1:0')
@@ -100,7 +128,9 @@ class Lane:
             yield '\n'.join([f'--- {log.name}', *lines[-40:]])
 
     def serve(self, address):
-        arguments = login(self.folder) + ['--config', str(self.folder / 'conf'), '--listen', address]
+        arguments = login(self.folder) + [
+            '--config', str(self.folder / 'conf'), '--listen', address, '--certificate', str(self.folder / 'certificate.pem'),
+            '--private-key', str(self.folder / 'private-key.pem')]
         self.daemon = Daemon(self.folder, [f'tcp:127.0.0.1:{self.guest_port}'], arguments,
                              name=f'rdpusbd{self.number}.{self.lives}').start()
         self.checked = 0
@@ -142,12 +172,15 @@ class Lane:
         mark = self.guest.log.mark()
         for step in TRANSFERS:
             self.guest.say(attempt + step)
+        self.times = []  # when which step of life was over
         for step in TRANSFERS:
             mark = self.await_line(self.guest, attempt + step, mark)
+            self.times += [(STEPS[step], time.time())] if step in STEPS else []
         self.unplugged = True
         self.client.say('unplug 5')
         self.guest.say(attempt + 'wait-disconnect')
         self.await_line(self.guest, attempt + 'wait-disconnect', mark)
+        self.times.append(('detaching', time.time()))
         self.client.say_no_more()
         self.await_broken(lambda: not self.client.running() and not self.daemon.sessions(), 'the end of the session')
         equal(self.client.wait(SOON), 0, 'exit status of the client')
@@ -175,36 +208,27 @@ class Lane:
 
     def record_life(self):
         """Which pieces of each stream belong to which step of an undisturbed life."""
-        log, marks = self.daemon.errors.mark(), self.guest.log.mark()
+        log = self.daemon.errors.mark()
         self.network.forget()
-        life = threading.Thread(target=self.live)
-        life.start()
-        ends = []
-        for name, talker, since, pattern in (
-                ('login', self.daemon.errors, log, 'login of user'), ('channels', self.daemon.errors, log, 'is ready'),
-                ('attaching', self.guest.log, marks, f'^{TRANSFERS[0]}:'),
-                ('transfers', self.guest.log, marks, f'^{TRANSFERS[-1]}:'),
-                ('detaching', self.guest.log, marks, '^wait-disconnect:')):
-            talker.wait(pattern, SOON, since)
-            ends.append((name, dict(self.network.passed)))
-        life.join()
-        ends.append(('ending', dict(self.network.passed)))
+        self.live()
+        text = self.daemon.errors.text(log)
+        ends = [('login', logged_at(text, 'login of user')), ('channels', logged_at(text, 'is ready')), *self.times,
+                ('ending', time.time())]
         self.steps = {}
         for stream, pieces in self.network.pieces.items():
             start = 0
-            for name, passed in ends:
-                end = passed.get(stream, 0)
-                if inside := [(before, after) for before, after in zip([0, *pieces], pieces) if start < after <= end]:
-                    self.steps[stream, name] = inside
+            for end, when in pieces:
+                name = next(name for name, limit in ends if when <= limit)
+                self.steps.setdefault((stream, name), []).append((start, end))
                 start = end
-        expect(len({name for _, name in self.steps}) == len(ends), f'a life has the steps {list(self.steps)}')
 
-    def place(self, chance, streams, steps=None):
-        """A byte of the life: any step, any piece of that, and any byte of the piece."""
+    def place(self, chance, streams, steps=None, first=1):
+        """A byte of the life: any step, any of the (first) pieces of that, and any byte of the piece."""
         names = sorted({name for stream, name in self.steps if stream in streams and (not steps or name in steps)})
         step = chance.choice(names)
         stream = chance.choice([stream for stream in streams if (stream, step) in self.steps])
-        before, after = chance.choice(self.steps[stream, step])
+        pieces = self.steps[stream, step]
+        before, after = chance.choice(pieces[:math.ceil(first * len(pieces))])
         position = chance.randrange(before, after)
         return stream, position, f'{step}, {STREAM_NAMES[stream]} at byte {position}'
 
@@ -238,6 +262,7 @@ class Breaks:
         self.places = []
 
     def run(self):
+        certificate()
         threads = [threading.Thread(target=self.work, args=(number,), daemon=True)
                    for number in range(min(LANES, len(self.todo)))]
         for thread in threads:
@@ -347,7 +372,7 @@ def client_gone_silent(lane, chance, where):
     meet(lane, where, *lane.place(chance, CLIENT_STREAMS), lambda link: lane.client.signal(signal.SIGSTOP))
 
     def given_up():
-        return (not lane.daemon.sessions() or re.search(r': no USB|device \d+: ended', lane.daemon.errors.text(mark)) or
+        return (not lane.daemon.sessions() or re.search(r': no USB|device \d+: (?:ended|.*announced nothing)', lane.daemon.errors.text(mark)) or
                 len(re.findall(r'^try ', lane.guest.log.text(), re.MULTILINE)) >= len(TRANSFERS))
     wait_until(given_up, 'the server gives up waiting', LIMITS)
     # It is for the client to say that there is no device any more, or for the network.
@@ -389,7 +414,9 @@ def session_frozen(lane, chance, where):
 
 @breaks('the session is frozen before the login', 5)
 def session_frozen_early(lane, chance, where):
-    meet(lane, where, *lane.place(chance, CLIENT_STREAMS, ['login']), lambda link: os.kill(lane.session(), signal.SIGSTOP))
+    # With the last of these pieces the session may have its answer already.
+    place = lane.place(chance, [(CLIENT, UP)], ['login'], 0.7)
+    meet(lane, where, *place, lambda link: os.kill(lane.session(), signal.SIGSTOP))
     lane.nothing_is_left(LOGIN_SECONDS + KILL_SECONDS + SOON)
     lane.check_client()
 
