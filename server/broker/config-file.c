@@ -48,10 +48,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Scan, scan_clear)
 
 /* ---- Groups ---- */
 
-static ConfigVm *vm_new(char *name)
+static ConfigVm *vm_new(char *name, unsigned line)
 {
     ConfigVm *vm = g_new0(ConfigVm, 1);
     vm->name = name;
+    vm->line = line;
     vm->ports = g_ptr_array_new_with_free_func(g_free);
     vm->users = g_ptr_array_new_with_free_func(g_free);
     vm->groups = g_ptr_array_new_with_free_func(g_free);
@@ -78,13 +79,13 @@ static bool scan_vm(Scan *scan, GError **error)
                                "'%s' is no name of a VM: use up to %d letters, digits, '.', '_' "
                                "and '-'",
                                name, MAX_VM_NAME);
-    if (has_vm(scan->config, name) || strcmp(name, CONFIG_DEFAULT_VM) == 0)
+    if (has_vm(scan->config, name) || g_ascii_strcasecmp(name, CONFIG_DEFAULT_VM) == 0)
         return text_file_error(error, scan->path, scan->line, 0, "there is a VM '%s' already",
                                name);
     if (scan->config->vms->len == MAX_VMS)
         return text_file_error(error, scan->path, scan->line, 0, "there are more than %d VMs",
                                MAX_VMS);
-    scan->vm = vm_new(g_steal_pointer(&name));
+    scan->vm = vm_new(g_steal_pointer(&name), scan->line);
     g_ptr_array_add(scan->config->vms, scan->vm);
     return true;
 }

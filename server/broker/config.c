@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "address.h"
 #include "config-file.h"
 #include "config-setting.h"
 #include "text-file.h"
@@ -142,19 +143,44 @@ static void config_complete(Config *config)
     g_ptr_array_add(config->vms, vm);
 }
 
-static bool check_vms(const Config *config, GError **error)
+/* Two VMs that share a port would share their users' devices. */
+static bool check_ports(const ConfigVm *vm, GHashTable *taken, const char *path, GError **error)
+{
+    for (guint i = 0; i < vm->ports->len; i++) {
+        g_autoptr(TransportAddress) address = transport_address_parse(vm->ports->pdata[i], error);
+        if (!address)
+            return false;
+        bool any = !address->path && address->port == 0;
+        address->server = false;
+        char *place = transport_address_to_string(address);
+        const ConfigVm *other = any ? NULL : g_hash_table_lookup(taken, place);
+        if (other) {
+            text_file_error(error, path ? path : "--chardev", vm->line, 0,
+                            "VM %s has the port %s of VM %s: give each its own", vm->name, place,
+                            other->name);
+            g_free(place);
+            return false;
+        }
+        g_hash_table_insert(taken, place, (gpointer) vm);
+    }
+    return true;
+}
+
+/* `path` is that of the file, or NULL. */
+static bool check_vms(const Config *config, const char *path, GError **error)
 {
     bool found = !config->default_vm;
+    g_autoptr(GHashTable) taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < config->vms->len; i++) {
         const ConfigVm *vm = config->vms->pdata[i];
         const char *lacks = vm->ports->len == 0 ? "ports: which usb-redir devices it has"
                             : vm->users->len + vm->groups->len == 0
                                 ? "users or groups: who may use it (users=* is everybody)"
                                 : NULL;
-        if (lacks) {
-            g_set_error(error, INPUT_ERROR, 0, "[vm %s] lacks %s", vm->name, lacks);
+        if (lacks)
+            return text_file_error(error, path, vm->line, 0, "[vm %s] lacks %s", vm->name, lacks);
+        if (!check_ports(vm, taken, path, error))
             return false;
-        }
         found |= config->default_vm && g_ascii_strcasecmp(vm->name, config->default_vm) == 0;
     }
     if (!found)
@@ -163,7 +189,7 @@ static bool check_vms(const Config *config, GError **error)
 }
 
 /* What no single setting can tell. */
-static bool config_check(const Config *config, GError **error)
+static bool config_check(const Config *config, const char *path, GError **error)
 {
     const char *problem = NULL;
     if (!config->user != !config->password_file)
@@ -178,13 +204,13 @@ static bool config_check(const Config *config, GError **error)
                   "password that PAM wants";
     if (problem)
         g_set_error(error, INPUT_ERROR, 0, "%s", problem);
-    return !problem && check_vms(config, error);
+    return !problem && check_vms(config, path, error);
 }
 
-static bool config_finish(Config *config, GError **error)
+static bool config_finish(Config *config, const char *path, GError **error)
 {
     config_complete(config);
-    return config_check(config, error);
+    return config_check(config, path, error);
 }
 
 static bool read_file(Config *config, const char *path, GError **error)
@@ -204,7 +230,7 @@ Config *config_new(char **argv, bool *print_version, GError **error)
         return g_steal_pointer(&config);
     if (options.file && !read_file(config, options.file, error))
         return NULL;
-    if (!options_apply(&options, config, error) || !config_finish(config, error))
+    if (!options_apply(&options, config, error) || !config_finish(config, options.file, error))
         return NULL;
     return g_steal_pointer(&config);
 }
@@ -212,7 +238,7 @@ Config *config_new(char **argv, bool *print_version, GError **error)
 Config *config_parse(const char *path, const char *text, GError **error)
 {
     g_autoptr(Config) config = config_new_default();
-    if (!config_file_take(config, path, text, error) || !config_finish(config, error))
+    if (!config_file_take(config, path, text, error) || !config_finish(config, path, error))
         return NULL;
     return g_steal_pointer(&config);
 }

@@ -28,6 +28,7 @@ typedef struct {
 /* A group [vm NAME] of the file, or what --chardev makes. */
 typedef struct {
     char *name;
+    unsigned line;     /* of the file; 0: --chardev */
     GPtrArray *ports;  /* of char *: QEMU's spelling of a socket, checked */
     GPtrArray *users;  /* of char *: who may use it; "*" is everybody who may log in */
     GPtrArray *groups; /* of char *: so may their members */

@@ -10,6 +10,8 @@
 #define MAX_NAME_BYTES     512
 #define MAX_PASSWORD_BYTES 1024
 
+#define WRONG_CREDENTIALS "wrong user or password"
+
 typedef enum {
     LOGIN_IDLE,
     LOGIN_CHECKING, /* an answer is owed */
@@ -73,11 +75,14 @@ static bool is_known(LoginRefusal refusal)
     return refusal == LOGIN_NOT_ALLOWED || refusal == LOGIN_NO_VM;
 }
 
+/* A session whose client has not logged in hears no more of it than the client may know: not who is
+ * locked. */
 static void refuse(Login *login, LoginRefusal refusal, const char *reason)
 {
     login->state = LOGIN_IDLE;
     link_reply_refuse(g_steal_pointer(&login->reply),
-                      is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED, reason);
+                      is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED,
+                      refusal == LOGIN_LOCKED ? WRONG_CREDENTIALS : reason);
     login->events->refused(login->owner, refusal, login->quoted, reason);
 }
 
@@ -88,7 +93,7 @@ static gboolean on_held_back(gpointer data)
     if (login->locked)
         refuse(login, LOGIN_LOCKED, "locked after too many failures");
     else
-        refuse(login, LOGIN_WRONG_CREDENTIALS, "wrong user or password");
+        refuse(login, LOGIN_WRONG_CREDENTIALS, WRONG_CREDENTIALS);
     return G_SOURCE_REMOVE;
 }
 
