@@ -120,6 +120,15 @@ static gboolean on_waiting(LinkSession1 *session, GDBusMethodInvocation *invocat
     return TRUE;
 }
 
+/* Only says so: the test decides whether the device leaves. */
+static gboolean on_detach(LinkSession1 *session, GDBusMethodInvocation *invocation, guint device,
+                          const char *reason, Fake *fake)
+{
+    say(fake, "detach %u %s", device, reason);
+    link_session1_complete_detach(session, invocation);
+    return TRUE;
+}
+
 static gboolean on_disconnect(LinkSession1 *session, GDBusMethodInvocation *invocation,
                               const char *reason, Fake *fake)
 {
@@ -157,6 +166,7 @@ static bool open_link(Fake *fake, GError **error)
     g_signal_connect(fake->session, "handle-connect", G_CALLBACK(on_connect), fake);
     g_signal_connect(fake->session, "handle-capture", G_CALLBACK(on_capture), fake);
     g_signal_connect(fake->session, "handle-waiting", G_CALLBACK(on_waiting), fake);
+    g_signal_connect(fake->session, "handle-detach", G_CALLBACK(on_detach), fake);
     g_signal_connect(fake->session, "handle-disconnect", G_CALLBACK(on_disconnect), fake);
     fake->broker = link_broker1_proxy_new_sync(fake->connection,
                                                G_DBUS_PROXY_FLAGS_DO_NOT_LOAD_PROPERTIES |
@@ -186,16 +196,54 @@ static void do_configure(Fake *fake, char **words)
     say_result(fake, text, error);
 }
 
-/* authenticate USER PASSWORD */
-static void do_authenticate(Fake *fake, char **words)
+static void authenticate(Fake *fake, const char *user, const char *domain, const char *password)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *name = NULL;
     g_autofree char *vm = NULL;
-    link_broker1_call_authenticate_sync(fake->broker, words[1], "", words[2], "computer", &name,
+    link_broker1_call_authenticate_sync(fake->broker, user, domain, password, "computer", &name,
                                         &vm, NULL, &error);
     g_autofree char *text = g_strdup_printf("authenticated %s %s", name, vm);
     say_result(fake, text, error);
+}
+
+/* authenticate USER PASSWORD */
+static void do_authenticate(Fake *fake, char **words)
+{
+    authenticate(fake, words[1], "", words[2]);
+}
+
+/* authenticate-in DOMAIN USER PASSWORD */
+static void do_authenticate_in(Fake *fake, char **words)
+{
+    authenticate(fake, words[2], words[1], words[3]);
+}
+
+/* Bytes as hexadecimal digits. */
+static GVariant *bytes_of(const char *digits)
+{
+    GVariantBuilder bytes;
+    g_variant_builder_init(&bytes, G_VARIANT_TYPE("ay"));
+    for (; digits[0] && digits[1]; digits += 2)
+        g_variant_builder_add(
+            &bytes, "y", g_ascii_xdigit_value(digits[0]) << 4 | g_ascii_xdigit_value(digits[1]));
+    return g_variant_builder_end(&bytes);
+}
+
+/* prove DOMAIN USER PROOF-VALUE SESSION-KEY MIC MIC-VALUE: what follows USER are bytes. */
+static void do_prove(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) hash = NULL;
+    g_autoptr(GString) text = g_string_new("proved ");
+    link_broker1_call_prove_ntlm_sync(fake->broker, words[2], words[1], bytes_of(words[3]),
+                                      bytes_of(words[4]), bytes_of(words[5]), bytes_of(words[6]),
+                                      &hash, NULL, &error);
+    gsize size = 0;
+    const guint8 *bytes = hash ? g_variant_get_fixed_array(hash, &size, 1) : NULL;
+    for (gsize i = 0; i < size; i++)
+        g_string_append_printf(text, "%02x", bytes[i]);
+    say_result(fake, text->str, error);
 }
 
 /* attach NUMBER NAME SERIAL: a device 1d6b:0104. `none` as a name: a description without keys. */
@@ -210,6 +258,28 @@ static void do_attach(Fake *fake, char **words)
         g_variant_dict_insert(&description, "name", "s", name);
         g_variant_dict_insert(&description, "serial", "s", words[3]);
     }
+    link_broker1_call_attach_sync(fake->broker, atoi(words[1]), g_variant_dict_end(&description),
+                                  NULL, &error);
+    say_result(fake, "attached", error);
+}
+
+/* describe NUMBER VENDOR:PRODUCT [CLASS:SUBCLASS:PROTOCOL ...]: a device like that, all in
+ * hexadecimal. */
+static void do_describe(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GVariantDict) description = G_VARIANT_DICT_INIT(NULL);
+    GVariantBuilder interfaces;
+    unsigned vendor = 0, product = 0, class_, subclass, protocol;
+    sscanf(words[2], "%x:%x", &vendor, &product);
+    g_variant_builder_init(&interfaces, G_VARIANT_TYPE("a(yyy)"));
+    for (char **word = words + 3; *word; word++) {
+        if (sscanf(*word, "%x:%x:%x", &class_, &subclass, &protocol) == 3)
+            g_variant_builder_add(&interfaces, "(yyy)", class_, subclass, protocol);
+    }
+    g_variant_dict_insert(&description, "vendor", "q", vendor);
+    g_variant_dict_insert(&description, "product", "q", product);
+    g_variant_dict_insert_value(&description, "interfaces", g_variant_builder_end(&interfaces));
     link_broker1_call_attach_sync(fake->broker, atoi(words[1]), g_variant_dict_end(&description),
                                   NULL, &error);
     say_result(fake, "attached", error);
@@ -313,13 +383,16 @@ static void do_exit(Fake *fake, char **words)
 
 static const struct {
     const char *name;
-    unsigned n_words; /* with the name */
+    unsigned n_words; /* with the name, at least */
     void (*run)(Fake *fake, char **words);
 } commands[] = {
     {"link", 1, do_link},
     {"configure", 1, do_configure},
     {"authenticate", 3, do_authenticate},
+    {"authenticate-in", 4, do_authenticate_in},
+    {"prove", 7, do_prove},
     {"attach", 4, do_attach},
+    {"describe", 3, do_describe},
     {"lost", 3, do_lost},
     {"detached", 3, do_detached},
     {"send", 3, do_send},
@@ -336,7 +409,7 @@ static void run_command(Fake *fake, const char *line)
     g_auto(GStrv) words = g_strsplit(line, " ", -1);
     for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (words[0] && strcmp(words[0], commands[i].name) == 0 &&
-            g_strv_length(words) == commands[i].n_words) {
+            g_strv_length(words) >= commands[i].n_words) {
             commands[i].run(fake, words);
             return;
         }

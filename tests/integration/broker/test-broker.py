@@ -20,6 +20,8 @@ import threading
 import time
 import traceback
 
+import ntlm
+
 RDPUSBD, FAKE_SESSION = (os.path.abspath(path) for path in sys.argv[1:3])
 LIMIT = 10
 STATE = tempfile.mkdtemp(prefix='rdpusbd-state-')  # one certificate is enough for most
@@ -41,6 +43,9 @@ class Folder:
     def __init__(self):
         self.path = tempfile.mkdtemp(prefix='rdpusbd-')
         self.password_file = self.write('password', PASSWORD + '\nsecond line\n', 0o600)
+        self.rules = self / 'rules.d'
+        os.mkdir(self.rules)
+        self.write_rules('allow')
 
     def __truediv__(self, name):
         return os.path.join(self.path, name)
@@ -50,6 +55,9 @@ class Folder:
             file.write(text)
         os.chmod(self / name, mode)
         return self / name
+
+    def write_rules(self, *lines):
+        return self.write('rules.d/50-test.rules', '\n'.join(lines) + '\n')
 
 
 class Lines:
@@ -102,12 +110,21 @@ def run(*arguments, folder, session=FAKE_SESSION):
     return done.returncode, done.stderr
 
 
+def common(folder, state=STATE):
+    """Options that nobody may leave out here: the places of the system are none of a test's."""
+    return ['--listen', '127.0.0.1:0', '--state-dir', state, '--rules-dir', folder.rules]
+
+
 class Daemon:
+    """With `login`, USER may log in by a password, to a VM with one port, where no guest is unless `arguments` name others."""
+
     def __init__(self, folder, *arguments, state=STATE, login=True, environment={}):
         if login:
-            arguments += ('--user', USER, '--password-file', folder.password_file)
+            arguments += ('--user', USER, '--password-file', folder.password_file, '--security', 'nla,tls')
+            if '--chardev' not in arguments:
+                arguments += ('--chardev', f'unix:{folder / "nobody"}')
         self.process = subprocess.Popen(
-            [RDPUSBD, '--listen', '127.0.0.1:0', '--state-dir', state, *arguments],
+            [RDPUSBD, *common(folder, state), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, 'RDPUSB_SESSION': FAKE_SESSION, **environment})
         self.output, self.log = Lines(self.process.stdout), Lines(self.process.stderr)
@@ -146,8 +163,8 @@ class Daemon:
 class Session:
     """A connection, and the session process behind it."""
 
-    def __init__(self, daemon, login=True, link=True):
-        self.socket = socket.create_connection(('127.0.0.1', daemon.port), LIMIT)
+    def __init__(self, daemon, login=True, link=True, source='127.0.0.1'):
+        self.socket = socket.create_connection(('127.0.0.1', daemon.port), LIMIT, (source, 0))
         self.socket.settimeout(None)
         self.lines = Lines(self.socket.makefile('r', encoding='utf-8', errors='replace'))
         if link:
@@ -176,6 +193,13 @@ class Session:
             return
         raise Failure(f'{line!r}, but expected the end')
 
+    def prove(self, user, proof, domain='', start='proved'):
+        return self.expect(f'prove {domain} {user} ' + ' '.join(part.hex() for part in proof), start)
+
+    def log_in(self, user, password, start=None):
+        self.expect('configure', '{')
+        return self.expect(f'authenticate {user} {password}', start or f'authenticated {user} ')
+
     def attach(self, number, name='stick', serial='123'):
         self.expect(f'attach {number} {name} {serial}', 'attached')
 
@@ -193,6 +217,16 @@ class Guest:
     def accept(self):
         self.stream, _ = self.listener.accept()
         self.stream.settimeout(LIMIT)
+
+    def nobody(self):
+        """Nobody has connected that accept() did not return."""
+        self.listener.settimeout(0)
+        try:
+            self.listener.accept()
+        except BlockingIOError:
+            self.listener.settimeout(LIMIT)
+            return
+        raise Failure('somebody connected to the guest')
 
     def received(self, text):
         data = b''
@@ -217,8 +251,8 @@ class Guest:
 def test_bad_options(folder):
     login = ('--user', USER, '--password-file', folder.password_file)
     for arguments, text in (
-            ((), 'nobody could log in'),
-            (('--user', USER), 'nobody could log in'),
+            (('--user', USER), 'user and password-file go together'),
+            (('--password-file', '/x'), 'user and password-file go together'),
             ((*login, '--frobnicate'), '--frobnicate'),
             ((*login, 'argument'), "unexpected argument 'argument'"),
             ((*login, '--listen', 'localhost'), "--listen: 'localhost' is no ADDR:PORT"),
@@ -228,7 +262,15 @@ def test_bad_options(folder):
             ((*login, '--chardev', 'unix:/a', '--chardev', 'unix:/a'), 'given twice'),
             ((*login, '--log-level', 'loud'), "--log-level: 'loud' is no log level"),
             ((*login, '--certificate', 'x.pem'), 'certificate and private-key go together'),
-            ((*login, '--user', ''), '--user: the value is empty')):
+            ((*login, '--user', ''), '--user: the value is empty'),
+            ((*login, '--security', 'rdp'), "--security: 'rdp' is no way to log in: use nla, tls or nla,tls"),
+            ((*login, '--security', 'nla,'), "--security: '' is no way to log in"),
+            ((*login, '--passwords', 'shadow'), "--passwords: 'shadow' is no place of passwords"),
+            ((*login, '--passwords', 'pam'), 'passwords=pam needs security=tls'),
+            ((*login, '--users-file', 'users'), "--users-file: 'users' is no absolute path"),
+            ((*login, '--default-vm', 'win10'), 'default-vm: there is no [vm win10]'),
+            ((*login, '--audit', 'audit.log'), "--audit: 'audit.log' is no absolute path"),
+            ((*login, '--session-uids', '0'), "--session-uids: '0' is out of bounds")):
         status, error = run(*arguments, folder=folder)
         check(status == 2 and text in error, f'{arguments}: status {status}, {error!r}')
 
@@ -249,6 +291,19 @@ def test_bad_configuration_lines(folder):
             ('[limits]\nmax-session-memory=1 MiB', None),
             ('[limits]\nmax-session-memory=256 MB', None),
             ('[limits]\nmax-connections=-1', None),
+            ('[limits]\nlockout-failures=1001', None),
+            ('security=ssl', "security: 'ssl' is no way to log in"),
+            ('users-file=users', "users-file: 'users' is no absolute path"),
+            ('ports=unix:/a', "no 'ports' in group [rdpusbd]"),
+            ('[vm]', '[vm] is no group'),
+            ('[vm a b]', "'a b' is no name of a VM"),
+            ('[vm default]', "there is a VM 'default' already"),
+            ('[vm DEFAULT]', "there is a VM 'DEFAULT' already"),
+            ('[vm a]\nports=unix:/a\nusers=*\n[vm A]', "there is a VM 'A' already"),
+            ('[vm a]\nlisten=127.0.0.1:1', "no 'listen' in group [vm a]"),
+            ('[vm a]\nports=udp:b', "ports: 'udp:b'"),
+            ('[vm a]\nPorts=unix:/a\nports=unix:/b', "'ports' was given in line 6 already: separate several values by ;"),
+            ('[vm a]\nfilter=1,2', 'filter: '),
             ('[limits]\nmax-descriptor-bytes=99999999999999999999', None)):
         path = folder.write('conf', f'[rdpusbd]\nuser={USER}\n# comment\n\n{line}\n')
         number = 5 + line.count('\n')
@@ -267,10 +322,8 @@ def test_cannot_serve(folder):
         with Daemon(folder, state=path):
             pass  # makes a certificate and its key
     pem, key = STATE + '/certificate.pem', STATE + '/private-key.pem'
-    own = ('--user', USER, '--password-file', folder.password_file)
+    own = ('--user', USER, '--password-file', folder.password_file, '--rules-dir', folder.rules)
     listen = ('--listen', '127.0.0.1:0')
-    secret = lambda mode, text='x\n': folder.write('secret', text, mode)
-    user = ('--user', USER, *state, *listen, '--password-file')
     for arguments, text in (
             ((*own, *state, '--listen', address), f'cannot listen on {address}: '),
             ((*own, *state, '--listen', '192.0.2.1:3389'), 'cannot listen on 192.0.2.1:3389: '),
@@ -280,16 +333,47 @@ def test_cannot_serve(folder):
             ((*own, *listen, '--certificate', pem, '--private-key',
               folder / 'other/private-key.pem'), 'is not that of the certificate'),
             ((*own, *listen, '--state-dir', folder.password_file + '/x'), 'state directory'),
-            ((*user, folder / 'none'), 'No such file'),
-            ((*user, secret(0o604)), 'everybody may read or write it'),
-            ((*own, *state, *listen, '--chardev', f'unix:{folder / "no/such"},server=on'), 'no/such'),
-            ((*own, '--config', folder / 'none.conf'), 'none.conf')):
+            ((*own, *state, *listen, '--chardev', f'unix:{folder / "no/such"},server=on'), 'no/such')):
         status, error = run(*arguments, folder=folder)
         check(status == 1 and text in error, f'{arguments}: status {status}, {error!r}')
-    status, error = run(*user, secret(0o600, '\n'), folder=folder)
-    check(status == 1 and 'no password' in error, f'empty password: status {status}, {error!r}')
     status, error = run(*own, *state, folder=folder, session='/nonexistent')
     check(status == 1 and '/nonexistent' in error, f'no session program: {status}, {error!r}')
+
+
+def test_files_that_decide_who_gets_in(folder):
+    """Missing, malformed, or somebody else could have written them: no start, and their place."""
+    secret = lambda text, mode=0o600: folder.write('secret', text, mode)
+    user = f'{USER}:{ntlm.nt_hash(PASSWORD).hex()}:\n'
+    password = lambda path: ('--user', USER, '--password-file', path)
+    users = lambda path: ('--users-file', path)
+    own = password(folder.password_file)
+    for make, text in (
+            (lambda: password(folder / 'none'), f'{folder / "none"}: No such file'),
+            (lambda: password(secret('x\n', 0o604)), f'{folder / "secret"}: everybody may read its secrets: chmod 0600'),
+            (lambda: password(secret('\n')), f'{folder / "secret"}:1: is empty: the first line is the password'),
+            (lambda: password(folder.path), f'{folder.path}: is no regular file'),
+            (lambda: users(folder / 'none'), f'{folder / "none"}: No such file'),
+            (lambda: users(secret(user, 0o644)), f'{folder / "secret"}: everybody may read its secrets'),
+            (lambda: users(secret(user, 0o602)), f'{folder / "secret"}: everybody may write it'),
+            (lambda: users(secret(user + 'bob:1234:\n')), f'{folder / "secret"}:2:'),
+            (lambda: users(secret(user + user)), f'{folder / "secret"}:2:'),
+            (lambda: users(secret(user)) + own, f'{folder / "secret"}: has the user alice, as the option user does'),
+            (lambda: own + ('--rules-dir', folder / 'none'), f'{folder / "none"}: the folder with the device rules is missing'),
+            (lambda: own + ('--config', folder / 'none.conf'), f'{folder / "none.conf"}: No such file'),
+            (lambda: own + ('--config', secret('[rdpusbd]\n', 0o666)), f'{folder / "secret"}: everybody may write it'),
+            (lambda: own + ('--config', secret('[vm a]\nusers=*\n')), f'{folder / "secret"}:1: [vm a] lacks ports'),
+            (lambda: own + ('--config', secret('[vm a]\nports=unix:/a\n')), f'{folder / "secret"}:1: [vm a] lacks users or groups'),
+            (lambda: own + ('--config', secret('[vm a]\nports=unix:/a\nusers=*\n[vm b]\nports=unix:/a,server=on\nusers=*\n')),
+             f'{folder / "secret"}:4: VM b has the port unix:/a of VM a')):
+        arguments = make()
+        status, error = run(*common(folder), *arguments, folder=folder)
+        check(status == 2 and text in error, f'{arguments}: status {status}, {error!r}')
+    rules = folder / 'rules.d/50-test.rules'
+    for text, mode, place in (('allow\nallow id 1234\n', 0o644, f'{rules}:2:10: '), ('permit\n', 0o644, f'{rules}:1:1: '),
+                              ('allow\n', 0o646, f'{rules}: everybody may write it')):
+        folder.write('rules.d/50-test.rules', text, mode)
+        status, error = run(*common(folder), *own, folder=folder)
+        check(status == 2 and place in error, f'{text!r}: status {status}, {error!r}')
 
 
 def test_version(folder):
@@ -326,13 +410,14 @@ max-session-memory=512MiB
 ''')
     with Daemon(folder, '--config', path, login=False) as daemon:
         session = Session(daemon, login=False)
+        daemon.log.find('no port of a VM, and so nobody can log in')
         settings = session.expect('configure', '{')
         for text in (f"'peer': <'127.0.0.1:{session.socket.getsockname()[1]}'>",
                      "'certificate': <'-----BEGIN CERTIFICATE-----",
                      "'private-key': <'-----BEGIN PRIVATE KEY-----",
                      "'max-device-channels': <uint32 3>",
                      "'max-requests': <uint32 99>", "'max-bytes-in-flight': <uint64 2097152>",
-                     "'max-descriptor-bytes': <uint64 8192>", "'log-level': <'debug'>"):
+                     "'max-descriptor-bytes': <uint64 8192>", "'log-level': <'debug'>", "'security': <['nla']>"):
             check(text in settings, f'{text} is not in {settings}')
         session.expect('configure', 'error org.rdpusb.Error.Invalid')
         limit = re.search(r'data (-?\d+)', session.expect('inspect', 'fds'))[1]
@@ -376,16 +461,336 @@ def test_login(folder):
         wrong = Session(daemon, login=False)
         wrong.expect(f'authenticate {USER} {PASSWORD}', 'error org.rdpusb.Error.Invalid')
         wrong.expect('configure', '{')
-        wrong.expect('attach 1 stick 1', 'error org.rdpusb.Error.Invalid')
+        for call in 'attach 1 stick 1', 'lost 1 x', 'detached 1 x':
+            wrong.expect(call, 'error org.rdpusb.Error.Invalid')
+        began = time.monotonic()
         first = wrong.expect(f'authenticate {USER} {PASSWORD}x', 'error org.rdpusb.Error.Denied')
         second = wrong.expect(f'authenticate bob {PASSWORD}', 'error org.rdpusb.Error.Denied')
         check(first == second, f'{first!r} is not {second!r}')
+        took = time.monotonic() - began
+        check(took > 1 + 2, f'two refusals took {took:.1f} s')
         daemon.log.find(r'login of user "bob" from 127\.0\.0\.1:\d+ refused')
         wrong.tell(f'authenticate {USER} second')
         check({wrong.lines.next(), wrong.lines.next()} == {first, 'terminate'},
               'no end after three wrong passwords')
         wrong.ended()
         check(PASSWORD not in '\n'.join(daemon.log.seen), 'the password is in the log')
+
+
+def test_proof_of_ntlm(folder):
+    """A right proof earns the hash of this login, and the login itself is of who proved it, whatever name comes then."""
+    with Daemon(folder) as daemon:
+        for user, domain, options in (
+                (USER, '', {}), ('ALICE', 'Desktop-1', {}), ('Alice', 'DEFAULT', {'key_exchange': False}),
+                ('alice@default', '', {'temp': bytes(10000)})):
+            session = Session(daemon, login=False)
+            session.expect('configure', '{')
+            proof = ntlm.proof(PASSWORD, user, domain, **options)
+            hash = session.prove(user, proof, domain).split()[1]
+            check(hash == ntlm.v2_hash(PASSWORD, user, domain).hex(), f'{user}: another hash')
+            session.expect('attach 1 stick 1', 'error org.rdpusb.Error.Invalid')
+            session.prove(user, proof, domain, 'error org.rdpusb.Error.Invalid')
+            session.expect('authenticate-in other bob nothing', f'authenticated {USER} default')
+            daemon.log.find(r'login of user "alice" from \S+ accepted \(ntlm\): VM default')
+            session.tell('exit 0')
+
+
+def test_proofs_that_are_none(folder):
+    """No hash, and the same text in the same time: wrong password, another user's proof, no MIC, no such user, locked."""
+    names = 'ann', 'ben', 'cid', 'dan', 'eve'
+    path = folder.write('conf', '[limits]\nlockout-failures=1\n')
+    users = folder.write('users', ''.join(f'{name}:{ntlm.nt_hash(PASSWORD).hex()}:\n' for name in names), 0o600)
+    right = {name: ntlm.proof(PASSWORD, name) for name in (*names, 'nobody')}
+    wrong = {
+        'ann': ntlm.proof(PASSWORD + 'x', 'ann'),
+        'ben': right['ann'],
+        'cid': right['cid'][:2] + [bytes(16), right['cid'][3]],
+        'dan': right['dan'][:3] + [right['dan'][3] + b'x'],
+        'nobody': right['nobody'],
+    }
+    denied = 'error org.rdpusb.Error.Denied wrong user or password'
+    with Daemon(folder, '--config', path, '--users-file', users) as daemon:
+        place = iter(range(2, 250))
+        sessions = {name: Session(daemon, login=False, source=f'127.0.0.{next(place)}') for name in (*wrong, 'ben')}
+        home = Session(daemon, login=False, source='127.0.0.200')
+        for session in (home, *sessions.values()):
+            session.expect('configure', '{')
+        home.prove('ann', right['ann'])  # one who is known there stays welcome there
+        home.expect('authenticate x x', 'authenticated ann')
+        for part, size in (1, 15), (1, 17), (2, 0):
+            odd = list(right['eve'])
+            odd[part] = bytes(size)
+            home.prove('eve', odd, '', 'error org.rdpusb.Error.Invalid')
+        for proofs, reason, least in (wrong, 'wrong user or password', 1), (right, 'locked after too many failures', 8):
+            began = time.monotonic()
+            for name, session in sessions.items():
+                session.tell(f'prove  {name} ' + ' '.join(part.hex() for part in proofs[name]))
+            for name, session in sessions.items():
+                line = session.lines.next(denied)
+                check(line == denied, f'{name}: {line!r}')
+            took = time.monotonic() - began
+            check(least <= took < least + 1.5, f'refusals took {took:.1f} s')
+            for _ in sessions:
+                daemon.log.find(rf'login of user "\w+" from \S+ refused: {reason}$')
+        for password in PASSWORD, 'wrong':  # neither from elsewhere
+            session = Session(daemon, login=False, source=f'127.0.0.{next(place)}')
+            session.expect('configure', '{')
+            line = session.expect(f'authenticate ann {password}', 'error')
+            check(line == denied, line)
+        again = Session(daemon, login=False, source='127.0.0.200')
+        again.log_in('ann', PASSWORD)
+
+
+def test_ways_to_log_in(folder):
+    """What security= does not name is refused, right or not."""
+    folder.write('conf', f'[rdpusbd]\nuser={USER}\npassword-file={folder.password_file}\n'
+                         f'[vm one]\nports=unix:{folder / "vm"}\nusers=*\n')
+    with Daemon(folder, '--config', folder / 'conf', login=False) as daemon:  # the default
+        session = Session(daemon, login=False)
+        check("'security': <['nla']>" in session.expect('configure', '{'), 'another security')
+        session.expect(f'authenticate {USER} {PASSWORD}', 'error org.rdpusb.Error.Invalid')
+        session.prove(USER, ntlm.proof(PASSWORD, USER))
+        session.expect('authenticate x x', f'authenticated {USER} one')
+    with Daemon(folder, '--config', folder / 'conf', '--security', 'tls', login=False) as daemon:
+        session = Session(daemon, login=False)
+        session.expect('configure', '{')
+        session.prove(USER, ntlm.proof(PASSWORD, USER), '', 'error org.rdpusb.Error.Invalid')
+        session.expect(f'authenticate {USER} {PASSWORD}', f'authenticated {USER} one')
+
+
+# ---- VMs ----
+
+STAFF = ('alice', 'staff'), ('bob', ''), ('carol', 'visitors')
+
+
+def write_users(folder, users, password=PASSWORD):
+    return folder.write('users', ''.join(f'{user}:{ntlm.nt_hash(password).hex()}:{groups}\n' for user, groups in users), 0o600)
+
+
+def estate(folder, *options, win10='', head=''):
+    """VMs win10 of alice, and lab of bob and the group staff."""
+    users = write_users(folder, STAFF)
+    conf = folder.write('conf', f"""[rdpusbd]
+users-file={users}
+security=tls
+{head}
+[vm win10]
+ports=unix:{folder / 'win10'}
+users=alice
+{win10}
+[vm lab]
+Ports=unix:{folder / 'lab'}
+users=bob
+groups=staff
+""")
+    return Daemon(folder, '--config', conf, *options, login=False)
+
+
+def test_choice_of_a_vm(folder):
+    no_vm = 'error org.rdpusb.Error.NoVm '
+    several = no_vm + r'user alice may use several VMs and named none: log in as VM\alice, with one of win10, lab'
+    with estate(folder) as daemon:
+        for domain, user, answer in (
+                ('', r'win10\alice', 'authenticated alice win10'),
+                ('', 'alice@win10', 'authenticated alice win10'),
+                ('WIN10', 'Alice', 'authenticated alice win10'),
+                ('', 'ALICE@Lab', 'authenticated alice lab'),
+                ('DESKTOP-1', 'alice@lab', 'authenticated alice lab'),
+                ('', 'alice', several),
+                ('DESKTOP-1', 'alice', several),
+                ('', 'bob', 'authenticated bob lab'),
+                ('DESKTOP-1', 'bob', 'authenticated bob lab'),
+                ('', r'win10\bob', no_vm + 'user bob may not use VM win10'),
+                ('', 'carol', no_vm + 'user carol may use no VM'),
+                ('', 'carol@lab', no_vm + 'user carol may not use VM lab')):
+            session = Session(daemon, login=False)
+            session.expect('configure', '{')
+            line = session.expect(f'authenticate-in {domain} {user} {PASSWORD}', '')
+            check(line == answer, f'{domain}, {user}: {line!r}, but expected {answer!r}')
+            if answer.startswith(no_vm):
+                daemon.log.find(re.escape(answer[len(no_vm):]))
+                session.expect('attach 1 stick 1', 'error org.rdpusb.Error.Invalid')
+        # No name of a VM is told to who has not logged in.
+        session = Session(daemon, login=False, source='127.0.0.2')
+        session.log_in(r'win10\nobody', 'x', 'error org.rdpusb.Error.Denied wrong user or password')
+    with estate(folder, '--default-vm', 'WIN10', '--security', 'nla,tls') as daemon:
+        session = Session(daemon, login=False)
+        session.expect('configure', '{')
+        session.prove('alice', ntlm.proof(PASSWORD, 'alice', 'lab'), 'lab')
+        session.expect('authenticate alice@win10 x', 'authenticated alice lab')
+        Session(daemon, login=False).log_in('alice', PASSWORD, 'authenticated alice win10')
+        Session(daemon, login=False).log_in('bob', PASSWORD, 'authenticated bob lab')
+
+
+def test_two_users_never_meet(folder):
+    win10, lab = Guest(folder / 'win10'), Guest(folder / 'lab')
+    with estate(folder) as daemon:
+        alice, bob = Session(daemon, login=False), Session(daemon, login=False)
+        for call in 'attach 5 stick 1', 'detached 5 mine', 'lost 5 mine':
+            bob.expect(call, 'error org.rdpusb.Error.Invalid')
+        alice.log_in(r'win10\alice', PASSWORD, 'authenticated')
+        alice.attach(5)
+        alice.event(f'connect 5 unix:{folder / "win10"}')
+        win10.accept()
+        bob.log_in('bob', PASSWORD)
+        for number in range(4, 7):  # guessed
+            bob.expect(f'detached {number} mine', 'error org.rdpusb.Error.Invalid')
+            bob.expect(f'lost {number} mine', 'error org.rdpusb.Error.Invalid')
+        bob.expect(rf'authenticate win10\alice {PASSWORD}', 'error org.rdpusb.Error.Invalid')
+        bob.attach(5)
+        bob.event(f'connect 5 unix:{folder / "lab"}')
+        lab.accept()
+        bob.expect('send 5 bob', 'sent')
+        lab.received('bob')
+        # A free port of another's VM is none of bob's.
+        alice.tell('detached 5 unplugged')
+        check({alice.lines.next(), alice.lines.next()} == {'told', 'eof 5'}, 'the stream goes on')
+        win10.eof()
+        bob.attach(6)
+        bob.event('waiting 6 no free port: each of the 1')
+        win10.nobody()
+        # Stale numbers
+        alice.expect('lost 5 again', 'error org.rdpusb.Error.Invalid')
+        alice.expect('detached 5 again', 'error org.rdpusb.Error.Invalid')
+        bob.expect('send 5 still', 'sent')
+        lab.received('still')
+        # The next session of alice finds nothing of the last one.
+        alice.tell('crash')
+        daemon.log.find('killed by signal 9')
+        other = Session(daemon, login=False)
+        other.log_in(r'lab\alice', PASSWORD, 'authenticated')
+        other.expect('detached 5 mine', 'error org.rdpusb.Error.Invalid')
+        other.attach(5)
+        other.event('waiting 5 no free port')
+        other.expect('lost 5 mine', 'error org.rdpusb.Error.Invalid')
+        bob.expect('send 5 alone', 'sent')
+        lab.received('alone')
+
+
+# ---- Device rules ----
+
+def test_rules(folder):
+    """By device, user, group and VM; what refuses is named to the session and in the log."""
+    rules = folder.write_rules('block with-interface one-of { 03:01:01 }', 'allow id 1234:0002 user alice',
+                               'allow id 1234:0003 group staff', 'allow id 1234:0004 vm lab')
+    by_none = 'blocked: no rule matches it'
+    keyboard = f'blocked by {rules}:1 (block with-interface one-of {{ 03:01:01 }})'
+    with estate(folder) as daemon:
+        alice, bob = Session(daemon, login=False), Session(daemon, login=False)
+        alice.log_in(r'win10\alice', PASSWORD, 'authenticated')
+        bob.log_in('bob', PASSWORD)
+        for session, device, refusal in (
+                (alice, '1234:0001 08:06:50', by_none),
+                (alice, '1234:0002 08:06:50', None), (bob, '1234:0002 08:06:50', by_none),
+                (alice, '1234:0003 08:06:50', None), (bob, '1234:0003 08:06:50', by_none),
+                (alice, '1234:0004 08:06:50', by_none), (bob, '1234:0004 08:06:50', None),
+                (alice, '1234:0002 08:06:50 03:01:01', keyboard), (bob, '1234:0004 03:01:01', keyboard)):
+            number = len(session.lines.seen)
+            session.tell(f'describe {number} {device}')
+            line = session.lines.next()
+            while line.startswith('waiting'):  # of one before
+                line = session.lines.next()
+            check(line == (f'error org.rdpusb.Error.Denied {refusal}' if refusal else 'attached'), f'{device}: {line!r}')
+            if refusal:
+                daemon.log.find(re.escape(f'device {device[:9]} ') + '.*refused: ' + re.escape(refusal) + '$')
+
+
+def test_filter_of_a_vm(folder):
+    filter = '0x03,-1,-1,-1,0|-1,-1,-1,-1,1'
+    with estate(folder, win10=f'filter={filter}') as daemon:
+        alice, bob = Session(daemon, login=False), Session(daemon, login=False)
+        alice.log_in(r'win10\alice', PASSWORD, 'authenticated')
+        bob.log_in('bob', PASSWORD)
+        alice.expect('describe 1 1234:0001 03:01:01', f'error org.rdpusb.Error.Denied blocked by the filter of VM win10 ({filter})')
+        daemon.log.find(r'device 1234:0001 .*of user "alice" at VM win10 refused: blocked by the filter of VM win10')
+        alice.expect('describe 1 1234:0001 08:06:50', 'attached')
+        bob.expect('describe 1 1234:0001 03:01:01', 'attached')
+
+
+# ---- SIGHUP ----
+
+def reload(daemon, pattern='certificate, users and device rules reloaded'):
+    daemon.process.send_signal(signal.SIGHUP)
+    return daemon.log.find(pattern)
+
+
+def test_new_rules_take_devices_away(folder):
+    """At once, whatever the session does; rules that cannot be read change nothing."""
+    guest = Guest(folder / 'vm')
+    with Daemon(folder, '--chardev', f'unix:{folder / "vm"}') as daemon:
+        session, other = Session(daemon), Session(daemon)
+        session.attach(1)
+        session.event('connect 1')
+        guest.accept()
+        session.attach(2)
+        session.event('waiting 2 no free port')
+        rules = folder.write_rules('# nothing any more', 'block')
+        reload(daemon, re.escape(f'is taken away: blocked by {rules}:2 (block)'))
+        guest.eof()
+        check(sorted(session.lines.next().split(' (')[0] for _ in range(3)) ==
+              [f'detach 1 blocked by {rules}:2', f'detach 2 blocked by {rules}:2', 'eof 1'], session.lines.last())
+        session.expect('lost 1 ignored', 'told')
+        session.expect('attach 1 stick 1', 'error org.rdpusb.Error.Invalid')
+        session.expect('detached 1 obeyed', 'told')
+        session.expect('attach 1 stick 1', 'error org.rdpusb.Error.Denied blocked by')
+        folder.write_rules('allow', 'allow id 123')
+        reload(daemon, re.escape(f'device rules not reloaded, the old ones stay: {rules}:2:10: '))
+        other.expect('attach 1 stick 1', 'error org.rdpusb.Error.Denied blocked by')
+        os.chmod(folder.write_rules('allow'), 0o666)
+        reload(daemon, re.escape(f'device rules not reloaded, the old ones stay: {rules}: everybody may write it'))
+        other.expect('attach 1 stick 1', 'error org.rdpusb.Error.Denied blocked by')
+        os.chmod(rules, 0o644)
+        reload(daemon)
+        guest.nobody()
+        other.attach(1)
+        other.event('connect 1')  # though the session has not let go of device 2
+        guest.accept()
+        reload(daemon)  # and with rules that allow it, it stays
+        other.expect('send 1 stays', 'sent')
+        guest.received('stays')
+
+
+def test_new_certificate(folder):
+    state = folder / 'state'
+    read = lambda name: open(f'{state}/{name}.pem').read()
+    given = lambda session: session.expect('configure', '{')
+    escaped = lambda text: text.strip().replace('\n', r'\n')
+    with Daemon(folder, state=state) as daemon:
+        old = Session(daemon)
+        first = read('certificate')
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=new', '-days', '2',
+                        '-keyout', folder / 'new.key', '-out', folder / 'new.pem'], check=True, capture_output=True)
+        os.replace(folder / 'new.pem', f'{state}/certificate.pem')
+        reload(daemon, 'certificate and private key not reloaded, the old ones stay: .*is not that of the certificate')
+        check(escaped(first) in given(Session(daemon, login=False)), 'another certificate, without its key')
+        os.chmod(folder / 'new.key', 0o600)
+        os.replace(folder / 'new.key', f'{state}/private-key.pem')
+        reload(daemon)
+        check(escaped(read('certificate')) in given(Session(daemon, login=False)), 'the old certificate')
+        old.attach(1)
+        old.event('waiting 1')
+
+
+def test_new_users(folder):
+    with estate(folder) as daemon:
+        old = Session(daemon, login=False)
+        old.log_in('bob', PASSWORD)
+        write_users(folder, (('alice', 'staff'), ('dora', 'staff')), 'another')
+        os.chmod(folder / 'users', 0o644)
+        reload(daemon, re.escape(f'users not reloaded, the old ones stay: {folder / "users"}: everybody may read its secrets'))
+        Session(daemon, login=False).log_in('bob', PASSWORD)
+        os.chmod(folder / 'users', 0o600)
+        reload(daemon)
+        Session(daemon, login=False).log_in('dora', 'another', 'authenticated dora lab')
+        denied = [Session(daemon, login=False, source=f'127.0.0.{n}') for n in (2, 3)]
+        for session in denied:
+            session.expect('configure', '{')
+        for session, login in zip(denied, (f'bob {PASSWORD}', f'alice@lab {PASSWORD}')):
+            session.tell(f'authenticate {login}')
+        for session in denied:
+            session.event('error org.rdpusb.Error.Denied wrong user or password')
+        old.attach(1)
+        old.event('waiting 1')
 
 
 def test_silent_client_is_timed_out(folder):
@@ -425,7 +830,7 @@ def test_attach(folder):
         session = Session(daemon)
         session.attach(7)
         session.event(f'connect 7 unix:{folder / "vm"}')  # and nothing before: captures are off by default
-        daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" attached to port unix:')
+        daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" at VM default attached to port unix:')
         guest.accept()
         session.expect('send 7 hello', 'sent')
         guest.received('hello')
@@ -474,14 +879,6 @@ def test_two_ports(folder):
         session.event('waiting 3 no free port')
         session.tell('detached 3 unplugged')
         session.event('told')
-
-
-def test_no_port_is_configured(folder):
-    with Daemon(folder) as daemon:
-        daemon.log.find('no port of a VM')
-        session = Session(daemon)
-        session.attach(1)
-        session.event('waiting 1 no port of a VM is configured')
 
 
 def test_guest_is_not_there_yet(folder):
@@ -601,7 +998,7 @@ def test_captures(folder):
         session.event(f'capture 7 unix:{folder / "vm 1.sock"} written 1048576')
         session.event('connect 7')
         guest.accept()
-        path = daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" is captured in (\S+)$')[1]
+        path = daemon.log.find(r'device 1d6b:0104 "stick" serial "123" of user "alice" at VM default is captured in (\S+)$')[1]
         check(re.fullmatch(r'\d{8}-\d{6}-vm-1.sock-1d6b-0104-1.pcapng', os.path.basename(path)), path)
         check(stat.S_IMODE(os.stat(path).st_mode) == 0o600, f'mode of {path}')
         check(open(path).read() == 'device 7', 'what the session wrote')
@@ -652,7 +1049,7 @@ def test_device_goes_on_without_its_capture(folder):
 
 
 def test_captures_need_a_folder(folder):
-    user = ('--user', USER, '--password-file', folder.password_file, '--state-dir', STATE, '--listen', '127.0.0.1:0')
+    user = ('--user', USER, '--password-file', folder.password_file, *common(folder))
     file = folder.write('file', '')
     for path, reason in (folder / 'none', 'No such file'), (file, 'Not a directory'):
         status, error = run(*user, '--capture', path, folder=folder)
