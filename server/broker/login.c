@@ -28,6 +28,7 @@ struct Login {
     LoginState state;
 
     LinkReply *reply; /* owed while checking */
+    gint64 asked;     /* when, monotonic */
     char *given;      /* the name as it was given, with its domain */
     char *quoted;     /* the same for the log */
     char *name;       /* without the VM; after success as the server spells it */
@@ -97,12 +98,13 @@ static gboolean on_held_back(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* Held back always, so that the time tells nothing of what was wrong. */
+/* Held back always, counted from the question, so that the time tells nothing of what was wrong. */
 static void fail(Login *login, bool locked)
 {
     LockoutLocks locks = 0;
-    gint64 delay = lockout_failed(login->context->lockout, login->source, login->name,
-                                  g_get_monotonic_time(), &locks);
+    gint64 now = g_get_monotonic_time();
+    gint64 delay = lockout_failed(login->context->lockout, login->source, login->name, now, &locks);
+    delay = MAX(0, delay - (now - login->asked));
     if (locks != 0)
         g_warning("too many failed logins of user %s or from %s: locked for a while", login->quoted,
                   login->source);
@@ -142,6 +144,7 @@ static void begin(Login *login, const char *user, const char *domain, AuditMetho
     login->method = method;
     login->state = LOGIN_CHECKING;
     login->reply = reply;
+    login->asked = g_get_monotonic_time();
     take_names(login, user, domain);
 }
 
@@ -186,6 +189,21 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
 
 /* ---- Passwords ---- */
 
+/* Modules may have mapped the name that was typed to another. That must not be somebody whose
+ * password is known here, and was not asked for. */
+static bool take_pam_user(Login *login, const char *canonical_user)
+{
+    g_autofree char *typed = users_fold(login->name);
+    g_autofree char *canonical = users_fold(canonical_user);
+    if (strcmp(typed, canonical) != 0 && accounts_find(login->context->accounts, canonical_user)) {
+        refuse(login, LOGIN_BROKEN, "PAM gave the name of another user, of the users file");
+        return false;
+    }
+    g_free(login->name);
+    login->name = g_strdup(canonical_user);
+    return true;
+}
+
 static void on_pam(void *owner, bool allowed, const char *canonical_user, const char *reason)
 {
     Login *login = owner;
@@ -194,9 +212,9 @@ static void on_pam(void *owner, bool allowed, const char *canonical_user, const 
         fail(login, false);
         return;
     }
-    g_free(login->name);
-    login->name = g_strdup(canonical_user);
     succeed(login);
+    if (!take_pam_user(login, canonical_user))
+        return;
     enter(login);
 }
 
