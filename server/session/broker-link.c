@@ -330,7 +330,8 @@ void link_lost(Link *link, uint32_t device, const char *reason)
 void link_detached(Link *link, uint32_t device, const char *reason, bool refused, uint64_t bytes_in,
                    uint64_t bytes_out)
 {
-    link_broker1_call_detached(link->broker, device, reason, refused, bytes_in, bytes_out, NULL, NULL, NULL);
+    link_broker1_call_detached(link->broker, device, reason, refused, bytes_in, bytes_out, NULL,
+                               NULL, NULL);
 }
 
 void link_flush(Link *link)

@@ -462,7 +462,8 @@ static void tell_detached(const UsbDevice *device)
     RdpusbCounters counters;
     rdpusb_bridge_get_counters(device->bridge, &counters);
     link_detached(device->link, device->number, rdpusb_bridge_reason(device->bridge),
-                  rdpusb_bridge_guest_rejected(device->bridge), counters.bytes_in, counters.bytes_out);
+                  rdpusb_bridge_guest_rejected(device->bridge), counters.bytes_in,
+                  counters.bytes_out);
 }
 
 /* The guest first, so that its port is free when the broker hears of it. */

@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import socket
+import struct
 
 from audit import read_audit, wait_audit
+from daemon import write_rules
 from fakeguest import Rig
 from gadget import Keyboard, Vendor
 from rdp import CLIENTS, Client
@@ -32,6 +34,12 @@ class Audited(Rig):
         self.client.close()
         self.wait('end')
         return read_audit(self.trail)
+
+
+def limits(test, line):
+    config = test.folder / 'rdpusbd.conf'
+    config.write_text(f'[limits]\n{line}\n')
+    return ['--config', config]
 
 
 def kinds(events):
@@ -92,10 +100,8 @@ def wrong_password(test):
 
 @scenario('a refused device, and the rule that refuses it')
 def refused_device(test):
-    rules = test.folder / 'rules.d'
-    rules.mkdir(mode=0o755)
-    file = rules / '10-test.rules'
-    file.write_text('# of the test\nblock id 1234:0003\nallow\n')
+    rules = write_rules(test.folder, '# of the test', 'block id 1234:0003', 'allow')
+    file = rules / '50-test.rules'
     rig = Audited(test, Vendor(), Keyboard(text='x'), options=['--rules-dir', rules])
     refused = rig.wait('device-refused')
     equal(refused['code'], 'rule', 'code')
@@ -108,6 +114,100 @@ def refused_device(test):
     events = rig.leave()
     check_common(events, user='alice')
     equal(sorted(kinds(events)), ['attach', 'connection', 'detach', 'device-refused', 'end', 'login'], 'events')
+
+
+@scenario('a device that the VM refuses')
+def refused_by_guest(test):
+    rig = Audited(test, Vendor(), guests=False)
+    with Refuser(rig.paths[0]) as guest:
+        guest.refuse()
+        refused = rig.wait('device-refused', code='guest')
+        detach = rig.wait('detach')
+        equal(refused['device'], detach['device'], 'device')
+        equal(kinds(rig.leave()), ['connection', 'login', 'attach', 'device-refused', 'detach', 'end'], 'events')
+
+
+class Refuser:
+    """A guest that refuses each device, as QEMU does for its filter= (usbredir protocol, filter_reject)."""
+
+    HELLO, DEVICE_CONNECT, FILTER_REJECT = 0, 1, 22
+    CAP_FILTER = 1 << 2
+
+    def __init__(self, path):
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.settimeout(20)
+        self._listener.bind(str(path))
+        self._listener.listen()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+        self._stream.close()
+
+    def refuse(self):
+        self._stream, _ = self._listener.accept()
+        self._stream.settimeout(20)
+        self._stream.sendall(struct.pack('<III64sI', self.HELLO, 68, 0, b'refuser', self.CAP_FILTER))
+        with self._stream.makefile('rb') as packets:
+            kind = None
+            while kind != self.DEVICE_CONNECT:
+                kind, size, _ = struct.unpack('<III', packets.read(12))
+                packets.read(size)
+        self._stream.sendall(struct.pack('<III', self.FILTER_REJECT, 0, 0))
+
+
+@scenario('rules that are reloaded take a device away')
+def taken_away(test):
+    rig = Audited(test, Vendor())
+    rig.guest.do('attach')
+    write_rules(rig.daemon.folder, 'block id 1234:0003')
+    rig.daemon.signal(signal.SIGHUP)
+    refused = rig.wait('device-refused', code='rule')
+    detach = rig.wait('detach')
+    equal(refused['rule']['text'], 'block id 1234:0003', 'rule')
+    expect('1234:0003' in detach['reason'], detach['reason'])
+    equal([kind for kind in kinds(rig.leave()) if kind != 'reload'],
+          ['connection', 'login', 'attach', 'device-refused', 'detach', 'end'], 'events')
+
+
+@scenario('a guess whose connection dies before the answer is told; then the name is locked')
+def impatient(test):
+    rig = Audited(test, options=limits(test, 'lockout-failures=1'))
+    rig.wait('login')
+    test.keep(Client(test.folder, PROGRAM, rig.daemon.port, user='mallory', password='wrong', name='mallory'))
+    rig.daemon.errors.wait('too many failed logins', 20)
+    for session in rig.daemon.sessions():
+        os.kill(session, signal.SIGKILL)
+    refused = rig.wait('login-refused', code='wrong-credentials', user='mallory')
+    end = rig.wait('end', connection=refused['connection'])
+    expect('killed by signal 9' in end['process'], end['process'])
+    test.keep(Client(test.folder, PROGRAM, rig.daemon.port, user='mallory', name='mallory again'))
+    rig.wait('login-refused', code='locked-out', user='mallory', seconds=20)
+
+
+@scenario('a VM that is not theirs')
+def other_vm(test):
+    config = test.folder / 'rdpusbd.conf'
+    config.write_text(f'[vm office]\nports=unix:{test.folder}/office\nusers=bob\n')
+    rig = Audited(test, options=['--config', config])
+    test.keep(Client(test.folder, PROGRAM, rig.daemon.port, user='office\\alice', name='alice'))
+    refused = rig.wait('login-refused', code='not-allowed-on-vm', seconds=20)
+    equal((refused['user'], refused['vm'], refused['method']), ('office\\alice', 'office', 'ntlm'), 'user, VM and method')
+
+
+@scenario('more clients than there may be')
+def crowd(test):
+    rig = Audited(test, Vendor(), options=limits(test, 'max-connections=1'))
+    rig.wait('attach')
+    for _ in range(3):
+        with socket.create_connection(('127.0.0.1', rig.daemon.port)) as client:
+            expect(client.recv(1) == b'', 'it was let in')
+    first = rig.wait('dropped', code='max-connections')
+    expect(first['count'] == 1 and first['client'].startswith('127.0.0.1:'), first)
+    rig.client.close()
+    rig.wait('dropped', count=2)
 
 
 @scenario('a session that is killed takes its devices with it')
@@ -126,9 +226,7 @@ def killed(test):
 
 @scenario('nobody logs in in time')
 def silent(test):
-    config = test.folder / 'rdpusbd.conf'
-    config.write_text('[limits]\nlogin-seconds=1\n')
-    rig = Audited(test, options=['--config', config])
+    rig = Audited(test, options=limits(test, 'login-seconds=1'))
     with socket.create_connection(('127.0.0.1', rig.daemon.port)):
         refused = rig.wait('login-refused', code='timeout')
         expect('user' not in refused, 'a user was made up')

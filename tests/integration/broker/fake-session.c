@@ -307,7 +307,8 @@ static void do_lost(Fake *fake, char **words)
 static void do_detached(Fake *fake, char **words)
 {
     g_autoptr(GError) error = NULL;
-    link_broker1_call_detached_sync(fake->broker, atoi(words[1]), words[2], FALSE, 0, 0, NULL, &error);
+    link_broker1_call_detached_sync(fake->broker, atoi(words[1]), words[2], FALSE, 0, 0, NULL,
+                                    &error);
     say_result(fake, "told", error);
 }
 
