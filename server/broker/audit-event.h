@@ -21,8 +21,8 @@ typedef enum {
     AUDIT_ATTACH,         /* the guest has a device */
     AUDIT_DETACH,         /* and has it no longer */
     AUDIT_END,            /* of a connection */
-    AUDIT_DROPPED, /* clients were turned away, or a connection that nobody had logged in to */
-    AUDIT_RELOAD,  /* `what`; `code` says whether it was, `reason` why not */
+    AUDIT_DROPPED,        /* clients were turned away, or had not logged in and were too many */
+    AUDIT_RELOAD,         /* `what`; `code` says whether it was, `reason` why not */
 } AuditEventType;
 
 typedef enum {

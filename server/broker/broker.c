@@ -16,6 +16,7 @@ struct Broker {
     GHashTable *connections; /* Connection -> Visitor, or NULL: it is not at the door any more */
     unsigned logged_in;
     unsigned turned_away; /* since the limit was reached */
+    unsigned untold;      /* of them, to the audit trail */
     void (*closed)(void *owner);
     void *closed_owner;
     guint close_deadline; /* source */
@@ -29,15 +30,20 @@ static gboolean on_closed(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static void audit_dropped(Broker *broker, const char *peer, unsigned count, AuditCode code,
+                          const char *reason)
+{
+    audit_write(
+        broker->services->audit,
+        &(AuditEvent){
+            .type = AUDIT_DROPPED, .client = peer, .count = count, .code = code, .reason = reason});
+}
+
 /* The first of those turned away is told at once, the others when it is over. */
 static void audit_full(Broker *broker, const char *peer, unsigned count)
 {
-    audit_write(broker->services->audit,
-                &(AuditEvent){.type = AUDIT_DROPPED,
-                              .client = peer,
-                              .count = count,
-                              .code = AUDIT_MAX_CONNECTIONS,
-                              .reason = "there are as many as max-connections allows"});
+    audit_dropped(broker, peer, count, AUDIT_MAX_CONNECTIONS,
+                  "there are as many as max-connections allows");
 }
 
 /* Those who have not logged in do not count for max-connections: they could fill it. */
@@ -69,9 +75,9 @@ static void on_connection_ended(void *owner, Connection *connection)
     if (broker->turned_away > 0)
         g_warning("turned %u connections away while there were as many as max-connections allows",
                   broker->turned_away);
-    if (broker->turned_away > 1)
-        audit_full(broker, NULL, broker->turned_away - 1);
-    broker->turned_away = 0;
+    if (broker->untold > 0)
+        audit_full(broker, NULL, broker->untold);
+    broker->turned_away = broker->untold = 0;
     if (broker->closed && g_hash_table_size(broker->connections) == 0) {
         g_clear_handle_id(&broker->close_deadline, g_source_remove);
         broker->close_deadline = g_idle_add(on_closed, broker);
@@ -82,8 +88,10 @@ static void on_connection_ended(void *owner, Connection *connection)
 static void turn_away(Broker *broker, int client, const char *peer)
 {
     close(client);
-    if (broker->turned_away++ > 0)
+    if (broker->turned_away++ > 0) {
+        broker->untold++;
         return;
+    }
     g_warning("connection from %s turned away: there are as many as max-connections allows", peer);
     audit_full(broker, peer, 1);
 }
@@ -102,11 +110,7 @@ static const ConnectionEvents connection_events = {on_logged_in, on_connection_e
 static void tell_no_session(Broker *broker, const char *peer, const GError *error)
 {
     g_warning("connection from %s dropped: no session process: %s", peer, error->message);
-    audit_write(broker->services->audit, &(AuditEvent){.type = AUDIT_DROPPED,
-                                                       .client = peer,
-                                                       .count = 1,
-                                                       .code = AUDIT_NO_SESSION,
-                                                       .reason = error->message});
+    audit_dropped(broker, peer, 1, AUDIT_NO_SESSION, error->message);
 }
 
 static gpointer on_talks(void *owner, Visitor *visitor, int client, const Arrival *arrival)
@@ -129,7 +133,14 @@ static void on_dropped(void *owner, gpointer connection)
     connection_drop(connection);
 }
 
-static const DoorEvents door_events = {on_talks, on_dropped};
+static void on_told(void *owner, const char *peer, guint dropped)
+{
+    audit_dropped(owner, peer, dropped, AUDIT_MAX_UNAUTHENTICATED,
+                  "there are more without a login than max-startups or max-startups-per-source "
+                  "allows");
+}
+
+static const DoorEvents door_events = {on_talks, on_dropped, on_told};
 
 Broker *broker_new(const Services *services)
 {

@@ -125,6 +125,8 @@ static void set_reason(Connection *connection, const char *reason)
 void connection_drop(Connection *connection)
 {
     connection->dropped = true;
+    set_reason(connection, "dropped: there are more without a login than max-startups or "
+                           "max-startups-per-source allows");
     connection_kill(connection);
 }
 

@@ -56,6 +56,7 @@ static gboolean on_log_pause(gpointer data)
         g_warning("dropped %u more connections without a login: there are more than max-startups "
                   "or max-startups-per-source allows",
                   door->dropped);
+        door->events->told(door->owner, NULL, door->dropped);
         door->dropped = 0;
         return G_SOURCE_CONTINUE;
     }
@@ -74,6 +75,7 @@ static void log_dropped(Door *door, const char *peer)
     g_warning("connection from %s dropped: there are more without a login than max-startups or "
               "max-startups-per-source allows",
               peer);
+    door->events->told(door->owner, peer, 1);
     door->log_pause = g_timeout_add(LOG_MILLISECONDS, on_log_pause, door);
 }
 

@@ -24,6 +24,9 @@ typedef struct {
     gpointer (*talks)(void *owner, Visitor *visitor, int client, const Arrival *arrival);
     /* It has to go; the visitor is gone already. */
     void (*dropped)(void *owner, gpointer taken);
+    /* So many had to go since the last time; `peer` is that of a single one, else NULL. The first
+     * at once, then at most once each second. */
+    void (*told)(void *owner, const char *peer, guint dropped);
 } DoorEvents;
 
 Door *door_new(const AdmissionLimits *limits, guint login_seconds, const DoorEvents *events,

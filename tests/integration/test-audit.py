@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import struct
+import time
 
 from audit import read_audit, wait_audit
 from daemon import write_rules
@@ -210,6 +211,23 @@ def crowd(test):
     rig.wait('dropped', count=2)
 
 
+@scenario('more clients without a login than there may be')
+def startups(test):
+    rig = Audited(test, Vendor(), options=limits(test, 'max-startups=2:100:2'))
+    rig.wait('attach')
+    clients = [socket.create_connection(('127.0.0.1', rig.daemon.port)) for _ in range(6)]
+    deadline = time.monotonic() + 20
+    counts = []
+    while sum(counts) < 4:
+        expect(time.monotonic() < deadline, f'dropped: {counts}')
+        time.sleep(0.05)  # nothing tells when a line is there
+        counts = [event['count'] for event in read_audit(rig.trail) if event.get('code') == 'max-unauthenticated']
+    equal(sum(counts), 4, 'clients that were dropped')
+    equal(counts[0], 1, 'clients of the first line')
+    for client in clients:
+        client.close()
+
+
 @scenario('a session that is killed takes its devices with it')
 def killed(test):
     rig = Audited(test, Vendor())
@@ -227,7 +245,8 @@ def killed(test):
 @scenario('nobody logs in in time')
 def silent(test):
     rig = Audited(test, options=limits(test, 'login-seconds=1'))
-    with socket.create_connection(('127.0.0.1', rig.daemon.port)):
+    with socket.create_connection(('127.0.0.1', rig.daemon.port)) as client:
+        client.sendall(b'\x03')  # of a TPKT header: who says nothing is no connection
         refused = rig.wait('login-refused', code='timeout')
         expect('user' not in refused, 'a user was made up')
         rig.wait('end', connection=refused['connection'])
