@@ -238,7 +238,7 @@ if IS_ROOT:
 
     @scenario('a frozen session of another user dies with its broker')
     def dies_with_broker(test):
-        daemon = test.keep(Daemon(test.folder, wrapper=AS_BARE_ROOT)).start()
+        daemon = test.keep(Daemon(test.folder, [f'unix:{test.folder}/port'], wrapper=AS_BARE_ROOT)).start()
         session = join(test, daemon)
         os.kill(session, signal.SIGSTOP)
         daemon.kill()
@@ -246,7 +246,7 @@ if IS_ROOT:
 
     @scenario('two sessions at a time are two users')
     def two_users(test):
-        daemon = test.keep(Daemon(test.folder)).start()
+        daemon = test.keep(Daemon(test.folder, [f'unix:{test.folder}/port'])).start()
         for number in range(2):
             join(test, daemon, f'client{number}')
         if is_complete()[0]:
