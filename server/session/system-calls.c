@@ -279,18 +279,39 @@ static const Group groups[] = {
     {KILL, hostile, G_N_ELEMENTS(hostile)},
 };
 
+/* ---- Conditions on the argument `i`; all 64 bits count ---- */
+
+typedef struct scmp_arg_cmp Condition;
+
+static Condition is(unsigned i, scmp_datum_t value)
+{
+    return (Condition){i, SCMP_CMP_EQ, value, 0};
+}
+
+static Condition is_not(unsigned i, scmp_datum_t value)
+{
+    return (Condition){i, SCMP_CMP_NE, value, 0};
+}
+
+/* Of the bits in `mask` those of `value`, and no other. */
+static Condition has(unsigned i, scmp_datum_t mask, scmp_datum_t value)
+{
+    return (Condition){i, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
+/* ---- Rules ---- */
+
 /* A call of which this architecture has another form, or which it does not have, needs no rule. */
 static int add(scmp_filter_ctx filter, uint32_t action, int call, unsigned n,
-               const struct scmp_arg_cmp *conditions)
+               const Condition *conditions)
 {
     int result = seccomp_rule_add_array(filter, action, call, n, conditions);
     return result == -EDOM ? 0 : result;
 }
 
 #define ADD(filter, action, call, ...)                                                             \
-    add(filter, action, SCMP_SYS(call),                                                            \
-        sizeof((struct scmp_arg_cmp[]){__VA_ARGS__}) / sizeof(struct scmp_arg_cmp),                \
-        (struct scmp_arg_cmp[]){__VA_ARGS__})
+    add(filter, action, SCMP_SYS(call), sizeof((Condition[]){__VA_ARGS__}) / sizeof(Condition),    \
+        (Condition[]){__VA_ARGS__})
 
 static int add_groups(scmp_filter_ctx filter)
 {
@@ -311,8 +332,8 @@ static int add_memory(scmp_filter_ctx filter)
                                 SCMP_SYS(pkey_mprotect)};
     int result = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(calls) && result == 0; i++) {
-        struct scmp_arg_cmp data = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-        struct scmp_arg_cmp code = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC);
+        Condition data = has(2, PROT_EXEC, 0);
+        Condition code = has(2, PROT_EXEC, PROT_EXEC);
         result = add(filter, SCMP_ACT_ALLOW, calls[i], 1, &data);
         if (result == 0)
             result = add(filter, FORBID, calls[i], 1, &code);
@@ -324,13 +345,13 @@ static int add_memory(scmp_filter_ctx filter)
 static int add_signals(scmp_filter_ctx filter)
 {
     scmp_datum_t self = (scmp_datum_t) getpid();
-    int result = ADD(filter, SCMP_ACT_ALLOW, kill, SCMP_A0_32(SCMP_CMP_EQ, self));
+    int result = ADD(filter, SCMP_ACT_ALLOW, kill, is(0, self));
     if (result == 0)
-        result = ADD(filter, KILL, kill, SCMP_A0_32(SCMP_CMP_NE, self));
+        result = ADD(filter, KILL, kill, is_not(0, self));
     if (result == 0)
-        result = ADD(filter, SCMP_ACT_ALLOW, tgkill, SCMP_A0_32(SCMP_CMP_EQ, self));
+        result = ADD(filter, SCMP_ACT_ALLOW, tgkill, is(0, self));
     if (result == 0)
-        result = ADD(filter, KILL, tgkill, SCMP_A0_32(SCMP_CMP_NE, self));
+        result = ADD(filter, KILL, tgkill, is_not(0, self));
     return result;
 }
 
@@ -338,8 +359,8 @@ static int add_signals(scmp_filter_ctx filter)
  * to the kernel, as it seems, it is replaced by clone(2). */
 static int add_threads(scmp_filter_ctx filter)
 {
-    struct scmp_arg_cmp thread = SCMP_CMP64(CLONE_FLAGS, SCMP_CMP_MASKED_EQ, THREAD, THREAD);
-    struct scmp_arg_cmp process = SCMP_CMP64(CLONE_FLAGS, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
+    Condition thread = has(CLONE_FLAGS, THREAD, THREAD);
+    Condition process = has(CLONE_FLAGS, CLONE_THREAD, 0);
     int result = add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, &thread);
     if (result == 0)
         result = add(filter, KILL, SCMP_SYS(clone), 1, &process);
@@ -355,21 +376,20 @@ static int add_commands(scmp_filter_ctx filter)
                                          SO_SNDLOWAT,  SO_RCVLOWAT, SO_PASSCRED};
     static const int tcp_options[] = {TCP_NODELAY,   TCP_CORK,    TCP_USER_TIMEOUT, TCP_KEEPIDLE,
                                       TCP_KEEPINTVL, TCP_KEEPCNT, TCP_QUICKACK};
-    int result = ADD(filter, SCMP_ACT_ALLOW, prctl, SCMP_A0_32(SCMP_CMP_EQ, PR_SET_NAME));
+    int result = ADD(filter, SCMP_ACT_ALLOW, prctl, is(0, PR_SET_NAME));
     for (unsigned i = 0; i < G_N_ELEMENTS(commands) && result == 0; i++) {
-        struct scmp_arg_cmp same = SCMP_A1_32(SCMP_CMP_EQ, commands[i]);
+        Condition same = is(1, commands[i]);
         result = add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, &same);
         if (result == 0)
             result = add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl64), 1, &same);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(requests) && result == 0; i++)
-        result = ADD(filter, SCMP_ACT_ALLOW, ioctl, SCMP_A1_32(SCMP_CMP_EQ, requests[i]));
+        result = ADD(filter, SCMP_ACT_ALLOW, ioctl, is(1, requests[i]));
     for (unsigned i = 0; i < G_N_ELEMENTS(socket_options) && result == 0; i++)
-        result = ADD(filter, SCMP_ACT_ALLOW, setsockopt, SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET),
-                     SCMP_A2_32(SCMP_CMP_EQ, socket_options[i]));
+        result =
+            ADD(filter, SCMP_ACT_ALLOW, setsockopt, is(1, SOL_SOCKET), is(2, socket_options[i]));
     for (unsigned i = 0; i < G_N_ELEMENTS(tcp_options) && result == 0; i++)
-        result = ADD(filter, SCMP_ACT_ALLOW, setsockopt, SCMP_A1_32(SCMP_CMP_EQ, IPPROTO_TCP),
-                     SCMP_A2_32(SCMP_CMP_EQ, tcp_options[i]));
+        result = ADD(filter, SCMP_ACT_ALLOW, setsockopt, is(1, IPPROTO_TCP), is(2, tcp_options[i]));
     return result;
 }
 
@@ -378,16 +398,15 @@ static int add_special(scmp_filter_ctx filter)
 {
     /* fstat(3) of glibc 2.33 to 2.38: with an empty path, which no filter sees. So a session could
      * learn of a path whether it is there; nothing of what is in it. */
-    int result = ADD(filter, SCMP_ACT_ALLOW, newfstatat, SCMP_A3_32(SCMP_CMP_EQ, AT_EMPTY_PATH));
+    int result = ADD(filter, SCMP_ACT_ALLOW, newfstatat, is(3, AT_EMPTY_PATH));
     if (result == 0)
-        result = ADD(filter, ABSENT, newfstatat, SCMP_A3_32(SCMP_CMP_NE, AT_EMPTY_PATH));
+        result = ADD(filter, ABSENT, newfstatat, is_not(3, AT_EMPTY_PATH));
     if (result == 0) /* to whom the socket is connected */
-        result = ADD(filter, SCMP_ACT_ALLOW, sendto, SCMP_A4_64(SCMP_CMP_EQ, 0));
+        result = ADD(filter, SCMP_ACT_ALLOW, sendto, is(4, 0));
     if (result == 0) /* GLib gives a new thread of a pool the settings that it has already */
         result = add(filter, NOTHING, SCMP_SYS(sched_setattr), 0, NULL);
     if (result == 0) /* getrlimit(2) */
-        result = ADD(filter, SCMP_ACT_ALLOW, prlimit64, SCMP_A0_32(SCMP_CMP_EQ, 0),
-                     SCMP_A2_64(SCMP_CMP_EQ, 0));
+        result = ADD(filter, SCMP_ACT_ALLOW, prlimit64, is(0, 0), is(2, 0));
     return result;
 }
 
