@@ -31,14 +31,16 @@ def display():
 
 
 class Client(Process):
-    """`program` connected to 127.0.0.1:port, with the devices of `gadgets` redirected."""
+    """`program` connected to 127.0.0.1:port, with the devices of `gadgets` redirected. `security` is nla or tls alone."""
 
     def __init__(self, folder, program, port, gadgets=None, user=USER, password=PASSWORD, name=None,
-                 log_level='INFO'):
+                 log_level='INFO', security=None):
         folder = folder / (name or program)
         folder.mkdir(exist_ok=True)
         arguments = [program, f'/v:127.0.0.1:{port}', f'/u:{user}', f'/p:{password}', '/cert:ignore',
                      '/size:800x600', f'/log-level:{log_level}', '-clipboard']
+        if security:
+            arguments.append(f'/sec:{security}')
         # Known hosts, settings and caches of whoever runs the tests play no part.
         env = os.environ | {'DISPLAY': display(), 'HOME': str(folder)}
         for variable in ('CONFIG', 'CACHE', 'DATA', 'RUNTIME', 'STATE'):
