@@ -312,14 +312,15 @@ static void do_detached(Fake *fake, char **words)
     say_result(fake, "told", error);
 }
 
-/* send NUMBER TEXT: to the guest. */
+/* send NUMBER TEXT: to the guest; \n is a newline. */
 static void do_send(Fake *fake, char **words)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_strcompress(words[2]);
     GIOStream *stream = g_hash_table_lookup(fake->streams, GUINT_TO_POINTER(atoi(words[1])));
     if (stream)
-        g_output_stream_write_all(g_io_stream_get_output_stream(stream), words[2], strlen(words[2]),
-                                  NULL, NULL, &error);
+        g_output_stream_write_all(g_io_stream_get_output_stream(stream), text, strlen(text), NULL,
+                                  NULL, &error);
     say_result(fake, stream ? "sent" : "error - no stream", error);
 }
 
@@ -357,6 +358,39 @@ static void do_flood(Fake *fake, char **words)
                                        NULL, NULL);
     }
     say(fake, "flooded");
+}
+
+/* Sends a call that nobody knows, with so many bytes and descriptors, in `count` messages. */
+static void send_large(Fake *fake, gsize bytes, int descriptors, int count)
+{
+    for (int i = 0; i < count; i++) {
+        g_autoptr(GDBusMessage) message =
+            g_dbus_message_new_method_call(NULL, OBJECT_PATH, "org.rdpusb.Broker1", "NoSuchMethod");
+        g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+        GVariant *body = g_variant_new_from_data(G_VARIANT_TYPE_BYTESTRING, g_malloc0(bytes), bytes,
+                                                 TRUE, g_free, NULL);
+        for (int fd = 0; fd < descriptors; fd++)
+            g_unix_fd_list_append(list, STDOUT_FILENO, NULL);
+        g_dbus_message_set_body(message, g_variant_new_tuple(&body, 1));
+        if (descriptors > 0)
+            g_dbus_message_set_unix_fd_list(message, list);
+        g_dbus_connection_send_message(fake->connection, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
+                                       NULL, NULL);
+        g_dbus_connection_flush_sync(fake->connection, NULL, NULL);
+    }
+    say(fake, "sent");
+}
+
+/* large MIB: one message of that size. */
+static void do_large(Fake *fake, char **words)
+{
+    send_large(fake, (gsize) atoi(words[1]) << 20, 0, 1);
+}
+
+/* descriptors NUMBER COUNT: so many messages with so many descriptors each. */
+static void do_descriptors(Fake *fake, char **words)
+{
+    send_large(fake, 1, atoi(words[1]), atoi(words[2]));
 }
 
 /* garbage: what is no D-Bus, on a link not opened. */
@@ -399,6 +433,8 @@ static const struct {
     {"send", 3, do_send},
     {"inspect", 1, do_inspect},
     {"flood", 1, do_flood},
+    {"large", 2, do_large},
+    {"descriptors", 3, do_descriptors},
     {"garbage", 1, do_garbage},
     {"stubborn", 1, do_stubborn},
     {"crash", 1, do_crash},
