@@ -23,7 +23,9 @@ static bool find_programs(Services *services, GError **error)
 /* Only root can give them. */
 static bool find_users(Services *services, GError **error)
 {
-    guint64 n = services->config->limits.max_connections;
+    /* Those without a login have one as well, and keep it until their process has ended. */
+    guint64 n =
+        services->config->limits.max_connections + 2 * config_admission(services->config).full;
     if (geteuid() == 0)
         services->uids = session_uids_new(SESSION_UIDS_FIRST, n, error);
     return services->uids || geteuid() != 0;
