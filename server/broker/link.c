@@ -35,8 +35,6 @@ struct Link {
     LinkSession1 *session;
     Meter *meter;
     GPtrArray *replies; /* of LinkReply, owed */
-    gint answered;      /* since the flush under way was started */
-    gint flushing;      /* answers that the flush under way covers; 0: there is none */
 };
 
 struct LinkReply {
@@ -76,13 +74,26 @@ static gboolean on_flood(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* In GDBus' thread, for each message. */
+/* GDBus itself refuses calls that nobody knows. Those are not forgiven: no sound session has any.
+ */
+static bool is_ours(GDBusMessage *answer)
+{
+    const char *error = g_dbus_message_get_error_name(answer);
+    return !error || g_str_has_prefix(error, "org.rdpusb.");
+}
+
+/* In GDBus' thread, for each message: an outgoing one when its turn to be written has come, which
+ * is after all before it were taken. (To flush instead would block a thread of GLib's pool for each
+ * session that does not read, and ten of those all others.) */
 static GDBusMessage *count(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
                            gpointer data)
 {
     Meter *meter = data;
     GDBusMessageType type = g_dbus_message_get_message_type(message);
-    if (!incoming || type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN || type == G_DBUS_MESSAGE_TYPE_ERROR)
+    bool is_answer = type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN || type == G_DBUS_MESSAGE_TYPE_ERROR;
+    if (!incoming && is_answer && is_ours(message))
+        g_atomic_int_add(&meter->held, -1);
+    if (!incoming || is_answer)
         return message;
     if (g_atomic_int_add(&meter->held, 1) < MAX_HELD)
         return message;
@@ -92,25 +103,13 @@ static GDBusMessage *count(GDBusConnection *connection, GDBusMessage *message, g
     return NULL;
 }
 
-static void flush(Link *link);
-
-static void on_flushed(GObject *source, GAsyncResult *result, gpointer data)
+/* A call that nobody wants an answer to is over as soon as it is taken. */
+static void taken(Link *link, GDBusMethodInvocation *invocation)
 {
-    Link *link = data;
-    g_autoptr(GError) error = NULL;
-    if (!g_dbus_connection_flush_finish(G_DBUS_CONNECTION(source), result, &error))
-        return; /* over, or freed */
-    g_atomic_int_add(&link->meter->held, -link->flushing);
-    link->flushing = 0;
-    if (link->answered > 0 && link->connection)
-        flush(link);
-}
-
-static void flush(Link *link)
-{
-    link->flushing = link->answered;
-    link->answered = 0;
-    g_dbus_connection_flush(link->connection, link->cancellable, on_flushed, link);
+    GDBusMessageFlags flags =
+        g_dbus_message_get_flags(g_dbus_method_invocation_get_message(invocation));
+    if (flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED)
+        g_atomic_int_add(&link->meter->held, -1);
 }
 
 /* ---- Calls of the session ---- */
@@ -130,23 +129,15 @@ static void refuse_error(GDBusMethodInvocation *invocation, const GError *error)
     refuse(invocation, error->code, error->message);
 }
 
-/* After each answer. */
-static void answered(Link *link)
-{
-    link->answered++;
-    if (link->connection && link->flushing == 0)
-        flush(link);
-}
-
 static gboolean handle_configure(LinkBroker1 *broker, GDBusMethodInvocation *invocation, Link *link)
 {
+    taken(link, invocation);
     g_autoptr(GError) error = NULL;
     GVariant *settings = link->calls->configure(link->owner, &error);
     if (settings)
         link_broker1_complete_configure(broker, invocation, settings);
     else
         refuse_error(invocation, error);
-    answered(link);
     return TRUE;
 }
 
@@ -155,6 +146,7 @@ static gboolean handle_configure(LinkBroker1 *broker, GDBusMethodInvocation *inv
 static LinkReply *reply_new(Link *link, GDBusMethodInvocation *invocation)
 {
     LinkReply *reply = g_new(LinkReply, 1);
+    taken(link, invocation);
     *reply = (LinkReply){link, invocation};
     g_ptr_array_add(link->replies, reply);
     return reply;
@@ -163,10 +155,8 @@ static LinkReply *reply_new(Link *link, GDBusMethodInvocation *invocation)
 /* The invocation is the answer's to consume. */
 static void reply_free(LinkReply *reply)
 {
-    if (reply->link) {
+    if (reply->link)
         g_ptr_array_remove_fast(reply->link->replies, reply);
-        answered(reply->link);
-    }
     g_free(reply);
 }
 
@@ -231,24 +221,24 @@ static gboolean handle_authenticate(LinkBroker1 *broker, GDBusMethodInvocation *
 static gboolean handle_attach(LinkBroker1 *broker, GDBusMethodInvocation *invocation, guint device,
                               GVariant *description, Link *link)
 {
+    taken(link, invocation);
     g_autoptr(GError) error = NULL;
     if (link->calls->attach(link->owner, device, description, &error))
         link_broker1_complete_attach(broker, invocation);
     else
         refuse_error(invocation, error);
-    answered(link);
     return TRUE;
 }
 
 static gboolean handle_lost(LinkBroker1 *broker, GDBusMethodInvocation *invocation, guint device,
                             const char *reason, Link *link)
 {
+    taken(link, invocation);
     g_autoptr(GError) error = NULL;
     if (link->calls->lost(link->owner, device, reason, &error))
         link_broker1_complete_lost(broker, invocation);
     else
         refuse_error(invocation, error);
-    answered(link);
     return TRUE;
 }
 
@@ -256,12 +246,12 @@ static gboolean handle_detached(LinkBroker1 *broker, GDBusMethodInvocation *invo
                                 guint device, const char *reason, gboolean refused,
                                 guint64 bytes_in, guint64 bytes_out, Link *link)
 {
+    taken(link, invocation);
     g_autoptr(GError) error = NULL;
     if (link->calls->detached(link->owner, device, reason, refused, bytes_in, bytes_out, &error))
         link_broker1_complete_detached(broker, invocation);
     else
         refuse_error(invocation, error);
-    answered(link);
     return TRUE;
 }
 
