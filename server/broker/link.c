@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "link-gate.h"
 #include "rdpusb-link.h"
 
 #define OBJECT_PATH "/org/rdpusb"
@@ -29,6 +30,7 @@ typedef struct {
 struct Link {
     const LinkCalls *calls;
     void *owner;
+    LinkGate *gate;
     GCancellable *cancellable;
     GDBusConnection *connection; /* NULL until it is up, and when it is over */
     LinkBroker1 *broker;
@@ -259,7 +261,10 @@ static gboolean handle_detached(LinkBroker1 *broker, GDBusMethodInvocation *invo
 
 static void on_closed(GDBusConnection *connection, gboolean vanished, GError *error, Link *link)
 {
-    link_over(link, error ? error->message : "the session closed it");
+    link_over(link, link_gate_has_refused(link->gate)
+                        ? "the session sent a message that is too long"
+                    : error ? error->message
+                            : "the session closed it");
 }
 
 static bool link_up(Link *link, GError **error)
@@ -290,20 +295,38 @@ static void on_connected(GObject *source, GAsyncResult *result, gpointer data)
         link_over(link, error->message);
 }
 
-static GIOStream *stream_new(int *session_fd, GError **error)
+static bool socket_pair(int pair[2], GError **error)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s", g_strerror(errno));
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0)
+        return true;
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "%s", g_strerror(errno));
+    return false;
+}
+
+static void close_pair(int pair[2])
+{
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* The session has the far end, GDBus the near one, and the gate is between them. */
+static GIOStream *stream_new(int *session_fd, LinkGate **gate, GError **error)
+{
+    int near[2], far[2];
+    if (!socket_pair(near, error))
+        return NULL;
+    if (!socket_pair(far, error)) {
+        close_pair(near);
         return NULL;
     }
-    g_autoptr(GSocket) socket = g_socket_new_from_fd(pair[0], error);
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(near[0], error);
     if (!socket) {
-        close(pair[0]);
-        close(pair[1]);
+        close_pair(near);
+        close_pair(far);
         return NULL;
     }
-    *session_fd = pair[1];
+    *gate = link_gate_new(far[0], near[1]);
+    *session_fd = far[1];
     return G_IO_STREAM(g_socket_connection_factory_create_connection(socket));
 }
 
@@ -321,12 +344,14 @@ static LinkBroker1 *broker_new(Link *link)
 
 Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **error)
 {
-    g_autoptr(GIOStream) stream = stream_new(session_fd, error);
+    LinkGate *gate = NULL;
+    g_autoptr(GIOStream) stream = stream_new(session_fd, &gate, error);
     if (!stream)
         return NULL;
     Link *link = g_new0(Link, 1);
     link->calls = calls;
     link->owner = owner;
+    link->gate = gate;
     link->cancellable = g_cancellable_new();
     link->replies = g_ptr_array_new();
     link->broker = broker_new(link);
@@ -357,6 +382,7 @@ void link_free(Link *link)
     g_object_unref(link->broker);
     meter_unref(link->meter);
     g_object_unref(link->cancellable);
+    link_gate_free(link->gate);
     g_free(link);
 }
 
