@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "rdpusb-link.h"
@@ -400,6 +401,17 @@ static void do_garbage(Fake *fake, char **words)
     say(fake, "wrote %zd", write(LINK_FD, bytes, sizeof bytes));
 }
 
+/* line MIB: a line of the hand-shake of that length, on a link not opened. */
+static void do_line(Fake *fake, char **words)
+{
+    gsize size = (gsize) atoi(words[1]) << 20, sent = 0;
+    g_autofree char *line = g_strnfill(size, 'A');
+    line[0] = '\0';
+    for (gssize n = 0; n >= 0 && sent < size; sent += (gsize) MAX(n, 0))
+        n = send(LINK_FD, line + sent, size - sent, MSG_NOSIGNAL);
+    say(fake, sent < size ? "refused" : "sent");
+}
+
 static void do_stubborn(Fake *fake, char **words)
 {
     fake->stubborn = true;
@@ -436,6 +448,7 @@ static const struct {
     {"large", 2, do_large},
     {"descriptors", 3, do_descriptors},
     {"garbage", 1, do_garbage},
+    {"line", 2, do_line},
     {"stubborn", 1, do_stubborn},
     {"crash", 1, do_crash},
     {"exit", 2, do_exit},
