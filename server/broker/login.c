@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "listener.h"
 #include "ntlm.h"
 #include "pam-check.h"
 
@@ -218,13 +219,23 @@ static void on_pam(void *owner, bool allowed, const char *canonical_user, const 
     enter(login);
 }
 
+/* Without the port: modules compare it with what an administrator wrote, and look it up. */
+static char *client_host(const Login *login)
+{
+    g_autoptr(GSocketAddress) address = listener_address_parse(login->address, NULL);
+    return address ? g_inet_address_to_string(
+                         g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)))
+                   : g_strdup(login->address);
+}
+
 static void ask_pam(Login *login, const char *password)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *host = client_host(login);
     login->method = AUDIT_METHOD_PAM;
     g_clear_pointer(&login->pam, pam_check_free);
     login->pam = pam_check_new(login->context->pam_program, login->context->config->pam_confdir,
-                               login->name, login->address, password, on_pam, login, &error);
+                               login->name, host, password, on_pam, login, &error);
     if (login->pam)
         return;
     g_warning("login of user %s from %s: PAM cannot be asked: %s", login->quoted, login->address,
