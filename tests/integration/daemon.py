@@ -57,7 +57,7 @@ class Daemon(Process):
         sanitizers = f'log_path={self.folder}/sanitizer'
         env = os.environ | {
             'HOME': str(self.folder), 'G_DEBUG': 'fatal-criticals',
-            'RDPUSB_SESSION': str(find_program('rdpusb-session')),
+            'RDPUSB_SESSION': str(find_program('rdpusb-session')), 'RDPUSB_PAM': str(find_program('rdpusb-pam')),
             'ASAN_OPTIONS': sanitizers, 'UBSAN_OPTIONS': sanitizers + ':print_stacktrace=1',
             'LSAN_OPTIONS': f'{sanitizers}:print_suppressions=0:suppressions={SUPPRESSIONS}'}
         super().__init__(name, [*wrapper, find_program('rdpusbd'), '--state-dir', self.folder / 'state', *arguments],

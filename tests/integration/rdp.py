@@ -31,16 +31,14 @@ def display():
 
 
 class Client(Process):
-    """`program` connected to 127.0.0.1:port, with the devices of `gadgets` redirected. `security` is nla or tls alone."""
+    """`program` connected to 127.0.0.1:port, with the devices of `gadgets` redirected. `options` are further ones."""
 
     def __init__(self, folder, program, port, gadgets=None, user=USER, password=PASSWORD, name=None,
-                 log_level='INFO', security=None):
+                 log_level='INFO', options=()):
         folder = folder / (name or program)
         folder.mkdir(exist_ok=True)
         arguments = [program, f'/v:127.0.0.1:{port}', f'/u:{user}', f'/p:{password}', '/cert:ignore',
-                     '/size:800x600', f'/log-level:{log_level}', '-clipboard']
-        if security:
-            arguments.append(f'/sec:{security}')
+                     '/size:800x600', f'/log-level:{log_level}', '-clipboard', *options]
         # Known hosts, settings and caches of whoever runs the tests play no part.
         env = os.environ | {'DISPLAY': display(), 'HOME': str(folder)}
         for variable in ('CONFIG', 'CACHE', 'DATA', 'RUNTIME', 'STATE'):
@@ -68,3 +66,8 @@ def colours():
         pixel = raw[position:position + 3]
         pixels[pixel] = pixels.get(pixel, 0) + 1
     return pixels
+
+
+def ink():
+    """How many pixels are neither of the window's background nor of the display's around it: text, that is."""
+    return sum(sorted(colours().values())[:-2])

@@ -76,7 +76,7 @@ class House:
         self._attempts += 1
         mark = self.daemon.errors.mark()
         client = self.test.keep(rdp.Client(self.test.folder, rdp.CLIENTS[0], self.port(source), user=user, password=password,
-                                           name=f'client{self._attempts}', security=kind))
+                                           name=f'client{self._attempts}', options=[f'/sec:{kind}']))
         match = self.daemon.errors.wait(rf'login of user "{user}" from {re.escape(source)}:\d+ (accepted|refused)', CLIENT_SECONDS,
                                         mark)
         accepted = match[1] == 'accepted'
