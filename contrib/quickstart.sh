@@ -53,9 +53,12 @@ END
 if $serve; then
     tell
     echo "Serving on port $port until Ctrl+C."
+    # The daemon refuses rules that others may write, as a checkout's files may be.
+    install -d -m 755 "$state/rules.d"
+    install -m 644 server/policy/50-default.rules "$state/rules.d"
     export RDPUSB_SESSION=$PWD/build/server/session/rdpusb-session
     exec build/server/broker/rdpusbd --listen "0.0.0.0:$port" --state-dir "$state" --user demo \
-        --password-file "$state/password" --chardev "unix:$socket"
+        --password-file "$state/password" --rules-dir "$state/rules.d" --chardev "unix:$socket"
 fi
 
 echo "3. A stick at xfreerdp3 becomes a stick in a guest"
