@@ -27,7 +27,10 @@ def write_rules(folder, *lines):
     """A folder with these device rules."""
     rules = folder / 'rules.d'
     rules.mkdir(exist_ok=True)
-    (rules / '50-test.rules').write_text('\n'.join(lines) + '\n')
+    rules.chmod(0o755)  # whatever the umask is: what others may write is refused
+    path = rules / '50-test.rules'
+    path.write_text('\n'.join(lines) + '\n')
+    path.chmod(0o644)
     return rules
 
 

@@ -19,7 +19,7 @@ from gadget import Gadgets, Keyboard, Stick
 from rdp import CLIENTS
 from tap import equal, expect, main, scenario
 
-RULES = pathlib.Path(__file__).resolve().parents[2] / 'server' / 'policy'  # with the rules that come with rdpusb
+SHIPPED_RULES = pathlib.Path(__file__).resolve().parents[2] / 'server' / 'policy' / '50-default.rules'
 PASSWORDS = {'alice': 'correct horse', 'bob': 'battery staple'}
 LOGIN_SECONDS = 20
 
@@ -28,7 +28,7 @@ class Estate:
     """rdpusbd with the VM win10 of alice and the VM lab of the group staff, which is alice and bob. `head` are further
     lines of [rdpusbd]."""
 
-    def __init__(self, test, *head, rules=None):
+    def __init__(self, test, *head, rules=('allow',)):
         self.test = test
         self.folder = test.folder
         self.ports = {vm: test.folder / vm for vm in ('win10', 'lab')}
@@ -36,12 +36,12 @@ class Estate:
         for user, password in PASSWORDS.items():
             subprocess.run([find_program('rdpusbctl'), 'user', 'add', user, '--group', 'staff', '--users-file', users],
                            input=password.encode() + b'\n', check=True, timeout=20)
-        self.rules = rules or write_rules(test.folder, 'allow')
         conf = test.folder / 'rdpusbd.conf'
         conf.write_text('\n'.join([
-            '[rdpusbd]', f'users-file={users}', f'rules-dir={self.rules}', 'listen=127.0.0.1:0', 'log-level=debug', *head,
+            '[rdpusbd]', f'users-file={users}', f'rules-dir={write_rules(test.folder, *rules)}', 'listen=127.0.0.1:0', 'log-level=debug', *head,
             '[vm win10]', f'ports=unix:{self.ports["win10"]}', 'users=alice',
             '[vm lab]', f'ports=unix:{self.ports["lab"]}', 'groups=staff']) + '\n')
+        conf.chmod(0o644)
         self.daemon = test.keep(Daemon(test.folder, arguments=['--config', str(conf)])).start()
         self.errors = self.daemon.errors
         self._clients = 0
@@ -250,10 +250,10 @@ def stick(test, name):
 
 @scenario('the rules that come with it: no keyboard, but a stick', each=CLIENTS, seconds=90)
 def shipped_rules(test, program):
-    estate = Estate(test, 'default-vm=lab', rules=RULES)
-    lines = (RULES / '50-default.rules').read_text().splitlines()
+    lines = SHIPPED_RULES.read_text().splitlines()
+    estate = Estate(test, 'default-vm=lab', rules=lines)
     line = 1 + next(n for n, text in enumerate(lines) if text.startswith('block') and '03:01:01' in text)
-    reason = rf'blocked by {re.escape(str(RULES))}/50-default.rules:{line} \(block with-interface'
+    reason = rf'blocked by {re.escape(str(test.folder))}/rules.d/50-test.rules:{line} \(block with-interface'
     silent = Silent(estate.ports['lab'])
     without = ink_without_devices(estate, program)
     keyboard = estate.client(program, 'alice', None, gadgets=Gadgets(test.folder / 'keys', Keyboard()))
