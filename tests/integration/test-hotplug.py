@@ -297,7 +297,7 @@ def sticks(test, program):
 
     check([1, 2, 3, 4])
     for serial in 'AAA', 'BBB':
-        equal(rig.daemon.errors.text().count(f'serial "{serial}" of user "alice" attached'), 1, f'sticks {serial}')
+        equal(rig.daemon.errors.text().count(f'serial "{serial}" of user "alice" at VM default attached'), 1, f'sticks {serial}')
     for number in 2, 4:
         mark = rig.daemon.errors.mark()
         rig.gadget('unplug', number=number)
