@@ -163,24 +163,32 @@ static bool scan_lines(Scan *scan, const char *text, GError **error)
 
 /* ---- Values ---- */
 
-static bool take_values(const Entry *entry, Config *config, GKeyFile *file, GError **error)
+/* GLib may return a text and an error, too. */
+static char **read_values(const Entry *entry, GKeyFile *file, GError **error)
 {
-    const Setting *setting = entry->setting;
+    g_autoptr(GError) problem = NULL;
     g_auto(GStrv) values = NULL;
-    if (setting->type == SETTING_LIST) {
-        values = g_key_file_get_string_list(file, entry->group, entry->key, NULL, error);
+    if (entry->setting->type == SETTING_LIST) {
+        values = g_key_file_get_string_list(file, entry->group, entry->key, NULL, &problem);
     } else {
         values = g_new0(char *, 2);
-        values[0] = g_key_file_get_string(file, entry->group, entry->key, error);
+        values[0] = g_key_file_get_string(file, entry->group, entry->key, &problem);
     }
-    if (!values || (setting->type != SETTING_LIST && !values[0]))
-        return false;
+    if (!problem)
+        return g_steal_pointer(&values);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return NULL;
+}
+
+static bool take_values(const Entry *entry, Config *config, GKeyFile *file, GError **error)
+{
+    g_auto(GStrv) values = read_values(entry, file, error);
     void *target = entry->vm ? (void *) entry->vm : (void *) config;
-    for (char **value = values; *value; value++) {
-        if (!setting_take(setting, target, g_strstrip(*value), error))
+    for (char **value = values; value && *value; value++) {
+        if (!setting_take(entry->setting, target, g_strstrip(*value), error))
             return false;
     }
-    return true;
+    return values;
 }
 
 bool config_file_take(Config *config, const char *path, const char *text, GError **error)

@@ -56,6 +56,8 @@ static void check_config(const Config *config)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL |
+                           G_LOG_LEVEL_WARNING); /* an error set twice, say */
     /* As text_file_read() hands it over */
     if (memchr(data, 0, size) || !g_utf8_validate((const char *) data, size, NULL))
         return 0;

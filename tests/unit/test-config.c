@@ -248,6 +248,9 @@ static void test_mistakes(void)
         {"[rdpusbd]\nsession-uids=1000", "c:2: session-uids: '1000' is out of bounds"},
         {"[rdpusbd]\ndefault-vm=a", "default-vm: there is no [vm a]"},
         {"[rdpusbd]\nuser=alice", "user and password-file go together"},
+        {"[rdpusbd]\nstate-dir=/a\\q", "c:2: state-dir: "},
+        {"[rdpusbd]\nchardev=unix:/a\\q", "c:2: chardev: "},
+        {"[vm a]\nports=unix:/a\nusers=bob;a\\lice", "c:3: users: "},
         {"[limits]\nlockout-failures=1001", "c:2: lockout-failures: '1001' is out of bounds"},
         {"[limits]\nlockout-seconds=0", "c:2: lockout-seconds: '0' is out of bounds"},
     };
