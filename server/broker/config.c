@@ -4,6 +4,7 @@
 #include "address.h"
 #include "config-file.h"
 #include "config-setting.h"
+#include "session-uids.h"
 #include "text-file.h"
 
 #include <string.h>
@@ -107,7 +108,7 @@ static Config *config_new_default(void)
     config->security = g_strdup("nla");
     config->rules_dir = g_strdup(CONFIG_FOLDER "/rules.d");
     config->capture_limit = 256 << 20;
-    config->session_uids = 2000000000;
+    config->session_uids = SESSION_UIDS_FIRST;
     config->limits = (ConfigLimits){
         .max_connections = 64,
         .max_startups_per_source = ADMISSION_DEFAULT_LIMITS.per_source,

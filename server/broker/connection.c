@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "description.h"
+#include "attachments.h"
 #include "link.h"
 #include "listener.h"
 #include "log.h"
@@ -33,21 +33,10 @@ struct Connection {
     Login *login;
     unsigned attempts;
     unsigned invalid_calls;
-    char *user;          /* and the VM, for the log; NULL before login */
-    GHashTable *devices; /* number -> Device; numbers are the session's own */
-    guint deadline;      /* source: of the login, later of the end */
+    char *user;               /* and the VM, for the log; NULL before login */
+    Attachments *attachments; /* NULL before login */
+    guint deadline;           /* source: of the login, later of the end */
 };
-
-typedef struct {
-    Connection *connection;
-    guint32 number;
-    Description *description;
-    char *label;      /* for the log */
-    char *port;       /* the first and only; NULL before */
-    gint64 attached;  /* when it got the port */
-    bool captured;    /* or it was tried */
-    PortClaim *claim; /* NULL: it was taken away, and the session has yet to say so */
-} Device;
 
 /* ---- The audit trail ---- */
 
@@ -65,27 +54,10 @@ static void audit(const Connection *connection, AuditEvent event)
     audit_write(connection->services->audit, &event);
 }
 
-/* `bytes` is NULL if the session did not say. */
-static void audit_detach(const Device *device, const AuditBytes *bytes, const char *reason)
-{
-    if (device->port)
-        audit(device->connection, (AuditEvent){.type = AUDIT_DETACH,
-                                               .port = device->port,
-                                               .device = &device->description->device,
-                                               .bytes = bytes,
-                                               .since = device->attached,
-                                               .reason = reason});
-}
-
 static void audit_end(const Connection *connection, const char *process, bool failed)
 {
     const char *reason = failed ? "its session process failed"
                                 : "the client left, or the session ended it: its log says why";
-    GHashTableIter iterator;
-    gpointer device;
-    g_hash_table_iter_init(&iterator, connection->devices);
-    while (g_hash_table_iter_next(&iterator, NULL, &device))
-        audit_detach(device, NULL, "its session ended");
     audit(connection, (AuditEvent){.type = AUDIT_END,
                                    .since = connection->since,
                                    .process = process,
@@ -144,8 +116,8 @@ static void on_process_ended(void *owner, const char *reason, bool failed)
 {
     Connection *connection = owner;
     login_give_up(connection->login);
+    g_clear_pointer(&connection->attachments, attachments_free);
     audit_end(connection, reason, failed);
-    g_hash_table_remove_all(connection->devices);
     GLogLevelFlags level = failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE;
     g_log(G_LOG_DOMAIN, connection->dropped ? G_LOG_LEVEL_DEBUG : level,
           "connection from %s ended: session process %s", connection->peer, reason);
@@ -174,22 +146,21 @@ static gboolean on_login_deadline(gpointer data)
 
 /* ---- Calls of the session: settings and login ---- */
 
-static bool deny(GError **error, const char *reason)
-{
-    g_set_error_literal(error, LINK_ERROR, LINK_ERROR_DENIED, reason);
-    return false;
-}
-
 /* A call that a sound session does not make. One that goes on making them is ended, before it fills
  * the log. */
-static bool invalid(Connection *connection, GError **error, const char *reason)
+static void count_invalid(Connection *connection, const char *reason)
 {
     g_warning("connection from %s: refused a call of the session: %s", connection->peer, reason);
-    g_set_error_literal(error, LINK_ERROR, LINK_ERROR_INVALID, reason);
     if (++connection->invalid_calls == MAX_INVALID_CALLS) {
         set_reason(connection, "its session made calls that make no sense");
         connection_kill(connection);
     }
+}
+
+static bool invalid(Connection *connection, GError **error, const char *reason)
+{
+    count_invalid(connection, reason);
+    g_set_error_literal(error, LINK_ERROR, LINK_ERROR_INVALID, reason);
     return false;
 }
 
@@ -234,8 +205,7 @@ static GVariant *on_configure(void *owner, GError **error)
 
 static void refuse_call(Connection *connection, LinkReply *reply, const char *reason)
 {
-    g_autoptr(GError) error = NULL;
-    invalid(connection, &error, reason);
+    count_invalid(connection, reason);
     link_reply_refuse(reply, LINK_ERROR_INVALID, reason);
 }
 
@@ -262,6 +232,21 @@ static void on_authenticate(void *owner, const char *user, const char *domain, c
         refuse_call(connection, reply, "Authenticate at the wrong time");
 }
 
+static void on_audit(void *owner, const AuditEvent *event)
+{
+    audit(owner, *event);
+}
+
+/* It offers what the rules refuse without end: a client does not, and each is a line of the log. */
+static void on_refused_too_often(void *owner)
+{
+    Connection *connection = owner;
+    g_warning("connection from %s: too many refused devices: ended", connection->peer);
+    connection_disconnect(connection, "too many refused devices");
+}
+
+static const AttachmentEvents attachment_events = {on_audit, on_refused_too_often};
+
 static void on_login_accepted(void *owner)
 {
     Connection *connection = owner;
@@ -270,6 +255,8 @@ static void on_login_accepted(void *owner)
     g_message("login of user %s from %s accepted (%s): VM %s", quoted, connection->peer,
               audit_method_to_string(login_method(login)), login_vm(login)->name);
     connection->user = g_strdup_printf("%s at VM %s", quoted, login_vm(login)->name);
+    connection->attachments = attachments_new(connection->services, login, connection->user,
+                                              connection->link, &attachment_events, connection);
     g_clear_handle_id(&connection->deadline, g_source_remove);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN, .method = login_method(login)});
     connection->events->logged_in(connection->owner, connection);
@@ -306,205 +293,53 @@ bool connection_is_unauthenticated(const Connection *connection)
 
 /* ---- Calls of the session: devices ---- */
 
-static void device_free(gpointer data)
+/* What a call came to, and whether it made sense. */
+static bool judge(Connection *connection, bool done, GError *problem, GError **error)
 {
-    Device *device = data;
-    port_claim_free(device->claim);
-    description_free(device->description);
-    g_free(device->label);
-    g_free(device->port);
-    g_free(device);
+    if (g_error_matches(problem, LINK_ERROR, LINK_ERROR_INVALID))
+        count_invalid(connection, problem->message);
+    if (problem)
+        g_propagate_error(error, problem);
+    return done;
 }
 
-/* Once, with the first guest: a device keeps its port. */
-static void capture_device(Device *device, const char *port)
-{
-    Captures *captures = device->connection->services->captures;
-    if (!captures || device->captured)
-        return;
-    device->captured = true;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *path = NULL;
-    int file = captures_open(captures, port, device->description->device.vendor,
-                             device->description->device.product, &path, &error);
-    if (file < 0) {
-        g_warning("%s is not captured: %s", device->label, error->message);
-        return;
-    }
-    g_message("%s is captured in %s", device->label, path);
-    link_capture(device->connection->link, device->number, port, file,
-                 device->connection->services->config->capture_limit);
-    close(file);
-}
-
-/* What the rules say of this device of this user at this VM. */
-static void decide(const Connection *connection, const Description *description,
-                   PolicyDecision *decision)
-{
-    const PolicySubject subject = {login_user(connection->login), login_groups(connection->login),
-                                   login_vm(connection->login)->name};
-    policy_decide(connection->services->policy, &description->device, &subject, decision);
-}
-
-/* Once, as a capture: the port stays its own while the VM comes and goes. */
-static void audit_attach(Device *device, const char *port)
-{
-    PolicyDecision decision;
-    if (device->port)
-        return;
-    device->port = g_strdup(port);
-    device->attached = g_get_monotonic_time();
-    decide(device->connection, device->description, &decision);
-    audit(device->connection, (AuditEvent){.type = AUDIT_ATTACH,
-                                           .port = port,
-                                           .device = &device->description->device,
-                                           .rule = &decision});
-}
-
-static void on_device_connected(void *owner, const char *port, int stream)
-{
-    Device *device = owner;
-    g_message("%s attached to port %s", device->label, port);
-    audit_attach(device, port);
-    capture_device(device, port);
-    if (!link_connect(device->connection->link, device->number, port, stream))
-        g_debug("%s: its session is ending", device->label);
-}
-
-static void on_device_waiting(void *owner, const char *reason)
-{
-    Device *device = owner;
-    g_message("%s waits: %s", device->label, reason);
-    link_waiting(device->connection->link, device->number, reason);
-}
-
-static const PortClaimEvents claim_events = {on_device_connected, on_device_waiting};
-
-static void audit_refusal(const Connection *connection, const Description *description,
-                          AuditCode code, const PolicyDecision *rule, const char *reason)
-{
-    audit(connection, (AuditEvent){.type = AUDIT_DEVICE_REFUSED,
-                                   .device = &description->device,
-                                   .rule = rule,
-                                   .code = code,
-                                   .reason = reason});
-}
-
-/* Why this user may not have this device at this VM; NULL if they may. */
-static char *refusal_of(const Connection *connection, const Description *description)
-{
-    const Vm *vm = login_vm(connection->login);
-    PolicyDecision decision;
-    decide(connection, description, &decision);
-    if (decision.target != POLICY_ALLOW) {
-        char *refusal = policy_decision_describe(&decision);
-        audit_refusal(connection, description, decision.file ? AUDIT_RULE : AUDIT_NO_RULE,
-                      &decision, refusal);
-        return refusal;
-    }
-    if (!vm->filter || policy_filter_allows(vm->filter, &description->device))
-        return NULL;
-    char *refusal =
-        g_strdup_printf("blocked by the filter of VM %s (%s)", vm->name, vm->config->filter);
-    audit_refusal(connection, description, AUDIT_FILTER, NULL, refusal);
-    return refusal;
-}
-
-static Device *device_new(Connection *connection, guint32 number, Description *description)
-{
-    Device *device = g_new0(Device, 1);
-    device->connection = connection;
-    device->number = number;
-    device->description = description;
-    device->label = g_strdup_printf("%s of user %s", description->label, connection->user);
-    device->claim = port_claim_new(login_vm(connection->login)->ports, &claim_events, device);
-    return device;
-}
-
-static bool on_attach(void *owner, guint32 number, GVariant *variant, GError **error)
+static bool on_attach(void *owner, guint32 number, GVariant *description, GError **error)
 {
     Connection *connection = owner;
+    GError *problem = NULL;
     if (!connection->user)
         return invalid(connection, error, "Attach before the login");
-    if (g_hash_table_contains(connection->devices, GUINT_TO_POINTER(number)))
-        return invalid(connection, error, "Attach of a device that is attached");
-    g_autoptr(Description) description = description_new(variant);
-    if (!description)
-        return invalid(connection, error, "Attach with a description that is none");
-    if (g_hash_table_size(connection->devices) >=
-        connection->services->config->limits.max_device_channels) {
-        static const char reason[] = "too many devices: see max-device-channels in rdpusbd.conf(5)";
-        audit_refusal(connection, description, AUDIT_LIMIT, NULL, reason);
-        return deny(error, reason);
-    }
-    g_autofree char *refusal = refusal_of(connection, description);
-    if (refusal) {
-        g_warning("%s of user %s refused: %s", description->label, connection->user, refusal);
-        return deny(error, refusal);
-    }
-    g_hash_table_insert(connection->devices, GUINT_TO_POINTER(number),
-                        device_new(connection, number, g_steal_pointer(&description)));
-    return true;
-}
-
-void connection_apply_rules(Connection *connection)
-{
-    GHashTableIter iterator;
-    gpointer value;
-    g_hash_table_iter_init(&iterator, connection->devices);
-    while (g_hash_table_iter_next(&iterator, NULL, &value)) {
-        Device *device = value;
-        g_autofree char *refusal =
-            device->claim ? refusal_of(connection, device->description) : NULL;
-        if (!refusal)
-            continue;
-        g_warning("%s is taken away: %s", device->label, refusal);
-        link_detach(connection->link, device->number, refusal);
-        /* Whatever the session does now, the guest has it no longer. */
-        g_clear_pointer(&device->claim, port_claim_free);
-    }
-}
-
-static Device *find_device(Connection *connection, guint32 number, GError **error)
-{
-    Device *device = g_hash_table_lookup(connection->devices, GUINT_TO_POINTER(number));
-    if (!device)
-        invalid(connection, error, "there is no attached device of that number");
-    return device;
+    bool done = attachments_attach(connection->attachments, number, description, &problem);
+    return judge(connection, done, problem, error);
 }
 
 static bool on_lost(void *owner, guint32 number, const char *reason, GError **error)
 {
     Connection *connection = owner;
-    Device *device = find_device(connection, number, error);
-    if (!device)
-        return false;
-    if (!device->claim)
-        return true;
-    if (!port_claim_lost(device->claim))
-        return invalid(connection, error, "Lost of a device that has no stream");
-    g_autofree char *quoted = log_quote(reason);
-    g_message("%s lost the guest on port %s, reconnecting: %s", device->label,
-              port_claim_port(device->claim), quoted);
-    return true;
+    GError *problem = NULL;
+    if (!connection->user)
+        return invalid(connection, error, "Lost before the login");
+    bool done = attachments_lost(connection->attachments, number, reason, &problem);
+    return judge(connection, done, problem, error);
 }
 
 static bool on_detached(void *owner, guint32 number, const char *reason, bool refused,
                         guint64 bytes_in, guint64 bytes_out, GError **error)
 {
     Connection *connection = owner;
-    Device *device = find_device(connection, number, error);
-    if (!device)
-        return false;
-    const char *port = device->claim ? port_claim_port(device->claim) : NULL;
-    g_autofree char *quoted = log_quote(reason);
-    g_message("%s detached%s%s: %s", device->label, port ? " from port " : "", port ? port : "",
-              quoted);
-    if (refused)
-        audit_refusal(connection, device->description, AUDIT_GUEST, NULL, reason);
-    audit_detach(device, &(AuditBytes){bytes_in, bytes_out}, reason);
-    g_hash_table_remove(connection->devices, GUINT_TO_POINTER(number));
-    return true;
+    GError *problem = NULL;
+    const AuditBytes bytes = {bytes_in, bytes_out};
+    if (!connection->user)
+        return invalid(connection, error, "Detached before the login");
+    bool done =
+        attachments_detached(connection->attachments, number, reason, refused, &bytes, &problem);
+    return judge(connection, done, problem, error);
+}
+
+void connection_apply_rules(Connection *connection)
+{
+    if (connection->attachments)
+        attachments_apply_rules(connection->attachments);
 }
 
 /* ---- Its beginning ---- */
@@ -553,7 +388,6 @@ Connection *connection_new(const Services *services, int client, const Arrival *
     connection->server = listener_local_address(client);
     connection->id = g_uuid_string_random();
     connection->since = g_get_monotonic_time();
-    connection->devices = g_hash_table_new_full(NULL, NULL, NULL, device_free);
     connection->login =
         login_new(&services->login, arrival->peer, arrival->source, &login_events, connection);
     connection->link = link_new(&link_calls, connection, &link_fd, error);
@@ -580,7 +414,7 @@ void connection_free(Connection *connection)
     g_clear_handle_id(&connection->deadline, g_source_remove);
     session_process_free(connection->process);
     session_uids_give_back(connection->services->uids, connection->uid);
-    g_hash_table_unref(connection->devices);
+    attachments_free(connection->attachments);
     link_free(connection->link);
     login_free(connection->login);
     g_free(connection->user);

@@ -27,7 +27,7 @@ static bool find_users(Services *services, GError **error)
     guint64 n =
         services->config->limits.max_connections + 2 * config_admission(services->config).full;
     if (geteuid() == 0)
-        services->uids = session_uids_new(SESSION_UIDS_FIRST, n, error);
+        services->uids = session_uids_new(services->config->session_uids, n, error);
     return services->uids || geteuid() != 0;
 }
 

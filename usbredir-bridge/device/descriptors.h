@@ -24,9 +24,10 @@
 #define USB_GET_DESCRIPTOR 6
 
 /* Byte offsets in the device descriptor, USB 2.0 table 9-8 */
-#define USB_DEVICE_CLASS        4
-#define USB_DEVICE_MANUFACTURER 14 /* the index of this string; product and serial number follow   \
-                                    */
+#define USB_DEVICE_CLASS 4
+#define USB_DEVICE_MANUFACTURER                                                                    \
+    14 /* the index of this string; product and serial number follow                               \
+        */
 #define USB_DEVICE_CONFIGURATIONS 17
 
 #define USB_MAX_INTERFACES 32
