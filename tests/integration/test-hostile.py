@@ -79,7 +79,7 @@ class Arena:
         self.innocent = self.client('innocent', 'plug', 'connect') if innocent else None
         if innocent:
             self.guests[0].steps('attach')
-        self.before = self.daemon.descriptors()
+        self.before = self.daemon.settled_descriptors()
         self.warned = 0  # a position in the log
 
     def client(self, name='hostile', *steps):
