@@ -121,6 +121,24 @@ static const Entry *find_entry(const Scan *scan, const Setting *setting)
     return NULL;
 }
 
+/* GLib says neither where the mistake is, nor of two of them anything sensible. */
+static bool check_escapes(const Scan *scan, const Setting *setting, const char *value,
+                          GError **error)
+{
+    const char *allowed = setting->type == SETTING_LIST ? "\\snrt;" : "\\snrt";
+    for (const char *at = value; (at = strchr(at, '\\')); at += 2) {
+        if (at[1] == '\0')
+            return text_file_error(error, scan->path, scan->line, 0,
+                                   "%s: a backslash at the end is no escape: double it",
+                                   setting->key);
+        if (!strchr(allowed, at[1]))
+            return text_file_error(error, scan->path, scan->line, 0,
+                                   "%s: '%.*s' is no escape: for a backslash, double it",
+                                   setting->key, (int) (g_utf8_next_char(at + 1) - at), at);
+    }
+    return true;
+}
+
 static bool scan_key(Scan *scan, const char *line, GError **error)
 {
     const char *equals = strchr(line, '=');
@@ -140,6 +158,8 @@ static bool scan_key(Scan *scan, const char *line, GError **error)
         return text_file_error(
             error, scan->path, scan->line, 0, "'%s' was given in line %u already%s", key,
             first->line, setting->type == SETTING_LIST ? ": separate several values by ;" : "");
+    if (!check_escapes(scan, setting, equals + 1, error))
+        return false;
     Entry *entry = g_new(Entry, 1);
     *entry =
         (Entry){setting, scan->vm, g_strdup(scan->group_name), g_steal_pointer(&key), scan->line};
@@ -163,7 +183,7 @@ static bool scan_lines(Scan *scan, const char *text, GError **error)
 
 /* ---- Values ---- */
 
-/* GLib may return a text and an error, too. */
+/* GLib may return a text and an error at once. */
 static char **read_values(const Entry *entry, GKeyFile *file, GError **error)
 {
     g_autoptr(GError) problem = NULL;
