@@ -192,7 +192,7 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
 
 /* Modules may have mapped the name that was typed to another. That must not be somebody whose
  * password is known here, and was not asked for. */
-static bool take_pam_user(Login *login, const char *canonical_user)
+static bool take_pam_user(Login *login, const char *canonical_user, const char *const *groups)
 {
     g_autofree char *typed = users_fold(login->name);
     g_autofree char *canonical = users_fold(canonical_user);
@@ -202,10 +202,13 @@ static bool take_pam_user(Login *login, const char *canonical_user)
     }
     g_free(login->name);
     login->name = g_strdup(canonical_user);
+    g_strfreev(login->groups);
+    login->groups = g_strdupv((char **) groups);
     return true;
 }
 
-static void on_pam(void *owner, bool allowed, const char *canonical_user, const char *reason)
+static void on_pam(void *owner, bool allowed, const char *canonical_user, const char *const *groups,
+                   const char *reason)
 {
     Login *login = owner;
     if (!allowed) {
@@ -214,7 +217,7 @@ static void on_pam(void *owner, bool allowed, const char *canonical_user, const 
         return;
     }
     succeed(login);
-    if (!take_pam_user(login, canonical_user))
+    if (!take_pam_user(login, canonical_user, groups))
         return;
     enter(login);
 }

@@ -5,6 +5,8 @@
 #include "protocol.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -164,6 +166,44 @@ static int prepare(pam_handle_t *pam, const Request *request)
     return result;
 }
 
+/* --- the answer --- */
+
+/* What getpwnam(3) leaves behind when there simply is none. */
+static bool is_absence(int error)
+{
+    return error == 0 || error == ENOENT || error == ESRCH;
+}
+
+/* A group without a name is none that a rule could mean; one whose name is not to be had could be.
+ */
+static int print_group(gid_t group)
+{
+    errno = 0;
+    const struct group *entry = getgrgid(group);
+    if (!entry && !is_absence(errno))
+        return say(CHECK_BROKEN, "cannot look a group of the user up", strerror(errno));
+    if (entry)
+        printf("\n%s", entry->gr_name);
+    return CHECK_ALLOWED;
+}
+
+/* All or an error: a rule may refuse a group what it allows others. */
+static int print_groups(const char *user)
+{
+    static gid_t groups[CHECK_MAX_GROUPS];
+    int n = CHECK_MAX_GROUPS, status = CHECK_ALLOWED;
+    errno = 0;
+    const struct passwd *entry = getpwnam(user);
+    if (!entry)
+        return is_absence(errno) ? CHECK_ALLOWED
+                                 : say(CHECK_BROKEN, "cannot look the user up", strerror(errno));
+    if (getgrouplist(entry->pw_name, entry->pw_gid, groups, &n) < 0)
+        return say(CHECK_BROKEN, "the user is in too many groups", NULL);
+    for (int i = 0; i < n && status == CHECK_ALLOWED; i++)
+        status = print_group(groups[i]);
+    return status;
+}
+
 /* Modules may have mapped the name that was typed to another. */
 static int print_user(pam_handle_t *pam)
 {
@@ -172,9 +212,14 @@ static int print_user(pam_handle_t *pam)
     if (result != PAM_SUCCESS || !user || !*(const char *) user)
         return say(CHECK_BROKEN, "PAM let a user in without a name", NULL);
     fputs(user, stdout);
+    int status = print_groups(user);
+    if (status != CHECK_ALLOWED)
+        return status;
     return fflush(stdout) == 0 ? CHECK_ALLOWED
                                : say(CHECK_BROKEN, "cannot answer", strerror(errno));
 }
+
+/* --- asking --- */
 
 static int ask(pam_handle_t *pam, const Request *request)
 {

@@ -7,12 +7,11 @@
 #include <gio/gio.h>
 #include <string.h>
 
-#define MAX_ANSWER 1024 /* bytes of standard output, and of standard error */
-#define STREAMS    2
+#define MAX_ERRORS 1024 /* bytes */
 
 typedef struct {
     PamCheck *check;
-    char bytes[MAX_ANSWER + 1];
+    char *bytes; /* ends with NUL once it is read */
     gsize size;
 } Answer;
 
@@ -33,6 +32,8 @@ static void clear(void *data)
     PamCheck *check = data;
     g_object_unref(check->subprocess);
     g_object_unref(check->cancellable);
+    g_free(check->output.bytes);
+    g_free(check->errors.bytes);
 }
 
 static void unref(PamCheck *check)
@@ -50,12 +51,17 @@ static void stop(PamCheck *check)
 }
 
 /* The owner may free the check: nothing of it may be used after. */
-static void tell(PamCheck *check, const char *user, const char *reason)
+static void tell(PamCheck *check, const char *user, const char *const *groups, const char *reason)
 {
     PamCheckDone done = check->done;
     stop(check);
     if (done)
-        done(check->owner, user != NULL, user, reason);
+        done(check->owner, user != NULL, user, groups, reason);
+}
+
+static void tell_problem(PamCheck *check, const char *reason)
+{
+    tell(check, NULL, NULL, reason);
 }
 
 static gboolean on_timeout(gpointer data)
@@ -63,18 +69,17 @@ static gboolean on_timeout(gpointer data)
     PamCheck *check = data;
     g_autofree char *reason = g_strdup_printf("PAM took longer than %u ms", check->limit);
     check->timeout = 0;
-    tell(check, NULL, reason);
+    tell_problem(check, reason);
     return G_SOURCE_REMOVE;
 }
 
 /* --- the answer --- */
 
-static bool is_name(const Answer *output)
+static bool is_name(const char *text, gsize max)
 {
-    if (output->size == 0 || output->size > CHECK_MAX_USER ||
-        !g_utf8_validate(output->bytes, (gssize) output->size, NULL))
+    if (!*text || strlen(text) > max)
         return false;
-    for (const char *c = output->bytes; *c; c = g_utf8_next_char(c)) {
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
         if (!g_unichar_isprint(g_utf8_get_char(c)))
             return false;
     }
@@ -97,15 +102,42 @@ static char *describe_end(const PamCheck *check)
     return g_strdup_printf("%s: rdpusb-pam exited with status %d", kind, status);
 }
 
+/* What is wrong with the name of the user and those of the groups; NULL if nothing is. */
+static const char *names_problem(char *const *names)
+{
+    gsize n = 0;
+    if (!names[0] || !is_name(names[0], CHECK_MAX_USER))
+        return "PAM has no usable name for the user";
+    for (char *const *group = names + 1; *group; group++) {
+        if (!is_name(*group, CHECK_MAX_GROUP))
+            return "a group of the user has no usable name";
+        if (++n > CHECK_MAX_GROUPS)
+            return "the user is in too many groups";
+    }
+    return NULL;
+}
+
+static void take_answer(PamCheck *check, const Answer *output)
+{
+    if (output->size > CHECK_MAX_ANSWER || !g_utf8_validate(output->bytes, output->size, NULL)) {
+        tell_problem(check, "the names of the user and the groups are too long, or no text");
+        return;
+    }
+    g_auto(GStrv) names = g_strsplit(output->bytes, "\n", -1);
+    const char *problem = names_problem(names);
+    if (problem)
+        tell_problem(check, problem);
+    else
+        tell(check, names[0], (const char *const *) names + 1, NULL);
+}
+
 static void finish(PamCheck *check)
 {
-    if (!g_subprocess_get_successful(check->subprocess)) {
-        g_autofree char *reason = describe_end(check);
-        tell(check, NULL, reason);
-    } else if (!is_name(&check->output)) {
-        tell(check, NULL, "PAM has no usable name for the user");
+    if (g_subprocess_get_successful(check->subprocess)) {
+        take_answer(check, &check->output);
     } else {
-        tell(check, check->output.bytes, NULL);
+        g_autofree char *reason = describe_end(check);
+        tell_problem(check, reason);
     }
 }
 
@@ -121,7 +153,7 @@ static void on_ended(GObject *source, GAsyncResult *result, gpointer data)
     PamCheck *check = data;
     g_autoptr(GError) error = NULL;
     if (!g_subprocess_wait_finish(G_SUBPROCESS(source), result, &error) && check->done)
-        tell(check, NULL, error->message);
+        tell_problem(check, error->message);
     one_less(check);
 }
 
@@ -134,22 +166,24 @@ static void on_read(GObject *source, GAsyncResult *result, gpointer data)
         g_input_stream_read_all_finish(G_INPUT_STREAM(source), result, &answer->size, &error);
     answer->bytes[answer->size] = '\0';
     if (!read && check->done)
-        tell(check, NULL, error->message);
+        tell_problem(check, error->message);
     one_less(check);
 }
 
-static void begin_read(PamCheck *check, GInputStream *stream, Answer *answer)
+static void begin_read(PamCheck *check, GInputStream *stream, Answer *answer, gsize max)
 {
     answer->check = g_rc_box_acquire(check);
+    answer->bytes = g_malloc0(max + 1);
     check->pending++;
-    g_input_stream_read_all_async(stream, answer->bytes, MAX_ANSWER, G_PRIORITY_DEFAULT,
+    g_input_stream_read_all_async(stream, answer->bytes, max, G_PRIORITY_DEFAULT,
                                   check->cancellable, on_read, answer);
 }
 
 static void begin(PamCheck *check)
 {
-    begin_read(check, g_subprocess_get_stdout_pipe(check->subprocess), &check->output);
-    begin_read(check, g_subprocess_get_stderr_pipe(check->subprocess), &check->errors);
+    begin_read(check, g_subprocess_get_stdout_pipe(check->subprocess), &check->output,
+               CHECK_MAX_ANSWER + 1); /* to see that it is longer */
+    begin_read(check, g_subprocess_get_stderr_pipe(check->subprocess), &check->errors, MAX_ERRORS);
     check->pending++;
     g_subprocess_wait_async(check->subprocess, check->cancellable, on_ended,
                             g_rc_box_acquire(check));

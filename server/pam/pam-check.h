@@ -14,9 +14,10 @@ typedef struct PamCheck PamCheck;
 
 /* Called once, from the main loop, and never after pam_check_free(), which it may call. `reason`:
  * why not, for the log alone; NULL if allowed. `canonical_user`: who the user is to PAM, in UTF-8;
- * NULL if not allowed. Both end with the call. */
+ * NULL if not allowed. `groups`: the system's of this user, ends with NULL; NULL if not allowed.
+ * All of it ends with the call. */
 typedef void (*PamCheckDone)(void *owner, bool allowed, const char *canonical_user,
-                             const char *reason);
+                             const char *const *groups, const char *reason);
 
 /* `program`: the path of rdpusb-pam. `confdir`: where the service's file is, NULL for the system's
  * folders. NULL: the program does not start, or a text is too long (protocol.h). */

@@ -2,8 +2,9 @@
 /*
  * What the broker and rdpusb-pam say to each other. The broker writes the user's name, the client's
  * address and the password to standard input, each ended by NUL. The answer is the exit status.
- * With CHECK_ALLOWED, standard output has the name that PAM knows the user by; otherwise standard
- * error has a line that says why, for the log.
+ * With CHECK_ALLOWED, standard output has the name that PAM knows the user by, and the names of the
+ * groups that the system knows of this user, separated by newlines; otherwise standard error has a
+ * line that says why, for the log.
  */
 #pragma once
 
@@ -13,6 +14,10 @@
 #define CHECK_MAX_ADDRESS  128
 #define CHECK_MAX_PASSWORD 1024
 #define CHECK_MAX_REQUEST  (CHECK_MAX_USER + CHECK_MAX_ADDRESS + CHECK_MAX_PASSWORD + 3)
+
+#define CHECK_MAX_GROUPS 1024
+#define CHECK_MAX_GROUP  256         /* bytes of a name */
+#define CHECK_MAX_ANSWER (64 * 1024) /* bytes */
 
 #define CHECK_ALLOWED 0
 #define CHECK_DENIED  1

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """rdpusb-pam with real modules of PAM, in a service of the test's own."""
 
+import grp
+import os
+import pwd
 import re
 import shlex
 import subprocess
@@ -92,6 +95,16 @@ def decisions(test):
 def canonical(test):
     service = Service(test, 'auth required pam_ftp.so', 'account required pam_permit.so')
     equal(service.ask('anonymous', password='a@b'), (ALLOWED, 'ftp', ''), 'answer')
+
+
+@scenario('the groups that the system knows of a user are told')
+def groups(test):
+    service = Service(test, 'auth required pam_permit.so', 'account required pam_permit.so')
+    for user in ('root', 'nobody'):
+        known = [grp.getgrgid(group).gr_name for group in os.getgrouplist(user, pwd.getpwnam(user).pw_gid)]
+        expect(known, f'{user} is in no group here')
+        equal(service.ask(user), (ALLOWED, '\n'.join([user, *known]), ''), 'answer')
+    equal(service.ask('nobody of this name'), (ALLOWED, 'nobody of this name', ''), 'answer')
 
 
 @scenario('without the file of the service nobody is in')

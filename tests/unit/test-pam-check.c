@@ -16,6 +16,7 @@ typedef struct {
     unsigned calls;
     bool allowed;
     char *user, *reason;
+    char **groups;
 } Bench;
 
 static void bench_init(Bench *bench, const char *script)
@@ -50,15 +51,18 @@ static void bench_clear(Bench *bench)
     g_free(bench->program);
     g_free(bench->user);
     g_free(bench->reason);
+    g_strfreev(bench->groups);
 }
 
-static void on_done(void *owner, bool allowed, const char *user, const char *reason)
+static void on_done(void *owner, bool allowed, const char *user, const char *const *groups,
+                    const char *reason)
 {
     Bench *bench = owner;
     g_assert_cmpuint(bench->calls++, ==, 0);
     bench->allowed = allowed;
     bench->user = g_strdup(user);
     bench->reason = g_strdup(reason);
+    bench->groups = g_strdupv((char **) groups);
     g_clear_pointer(&bench->check, pam_check_free);
     g_main_loop_quit(bench->loop);
 }
@@ -73,7 +77,9 @@ static void start(Bench *bench, const char *confdir)
     g_assert_cmpuint(bench->calls, ==, 0);
 }
 
-static void check_answer(const char *script, const char *user, const char *reason)
+/* `groups`: separated by commas, NULL when refused. */
+static void check_groups(const char *script, const char *user, const char *groups,
+                         const char *reason)
 {
     Bench bench;
     bench_init(&bench, script);
@@ -83,7 +89,14 @@ static void check_answer(const char *script, const char *user, const char *reaso
     g_assert_cmpstr(bench.user, ==, user);
     g_assert_cmpstr(bench.reason, ==, reason);
     g_assert_true(bench.allowed == (user != NULL));
+    g_autofree char *told = bench.groups ? g_strjoinv(",", bench.groups) : NULL;
+    g_assert_cmpstr(told, ==, groups);
     bench_clear(&bench);
+}
+
+static void check_answer(const char *script, const char *user, const char *reason)
+{
+    check_groups(script, user, user ? "" : NULL, reason);
 }
 
 static void test_allowed(void)
@@ -123,11 +136,40 @@ static void test_no_name(void)
 {
     const char *problem = "PAM has no usable name for the user";
     check_answer("exit 0", NULL, problem);
-    check_answer("echo alice", NULL, problem);
-    check_answer("printf 'a\\377'", NULL, problem);
-    check_answer("printf 'a\\000b'", NULL, problem);
+    check_answer("printf 'a\\tb'", NULL, problem);
+    check_answer("printf '\\nstaff'", NULL, problem);
     check_answer("head -c 257 /dev/zero | tr '\\0' x", NULL, problem);
     check_answer("head -c 5000 /dev/zero | tr '\\0' x", NULL, problem);
+}
+
+static void test_groups(void)
+{
+    check_groups("printf 'Alice\\nstaff'", "Alice", "staff", NULL);
+    check_groups("printf 'alice\\nstaff\\nDomain Users@corp\\nlehrkräfte'", "alice",
+                 "staff,Domain Users@corp,lehrkräfte", NULL);
+    g_autofree char *most = g_strnfill(2 * 1024 - 1, 'g');
+    for (gsize i = 1; most[i]; i += 2)
+        most[i] = ',';
+    check_groups("printf alice; for i in $(seq 1024); do printf '\\ng'; done", "alice", most, NULL);
+    check_answer("printf 'alice\\nstaff'; exit 1", NULL,
+                 "PAM refuses: rdpusb-pam exited with status 1");
+}
+
+static void test_no_groups(void)
+{
+    const char *problem = "a group of the user has no usable name";
+    const char *no_text = "the names of the user and the groups are too long, or no text";
+    check_answer("echo alice", NULL, problem);
+    check_answer("printf 'alice\\n\\nstaff'", NULL, problem);
+    check_answer("printf 'alice\\nstaff\\n'", NULL, problem);
+    check_answer("printf 'alice\\nst\\taff'", NULL, problem);
+    check_answer("echo alice; head -c 257 /dev/zero | tr '\\0' x", NULL, problem);
+    check_answer("printf 'a\\377'", NULL, no_text);
+    check_answer("printf 'a\\000b'", NULL, no_text);
+    check_answer("printf 'alice\\ns\\000'", NULL, no_text);
+    check_answer("printf alice; head -c 65532 /dev/zero | tr '\\0' x", NULL, no_text);
+    check_answer("printf alice; for i in $(seq 1025); do printf '\\ng'; done", NULL,
+                 "the user is in too many groups");
 }
 
 static void test_time_limit(void)
@@ -190,6 +232,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pam-check/allowed", test_allowed);
     g_test_add_func("/pam-check/refused", test_refused);
     g_test_add_func("/pam-check/no-name", test_no_name);
+    g_test_add_func("/pam-check/groups", test_groups);
+    g_test_add_func("/pam-check/no-groups", test_no_groups);
     g_test_add_func("/pam-check/time-limit", test_time_limit);
     g_test_add_func("/pam-check/free", test_free);
     g_test_add_func("/pam-check/impossible", test_impossible);

@@ -567,7 +567,7 @@ def write_users(folder, users, password=PASSWORD):
     return folder.write('users', ''.join(f'{user}:{ntlm.nt_hash(password).hex()}:{groups}\n' for user, groups in users), 0o600)
 
 
-def estate(folder, *options, win10='', head=''):
+def estate(folder, *options, win10='', head='', **others):
     """VMs win10 of alice, and lab of bob and the group staff."""
     users = write_users(folder, STAFF)
     conf = folder.write('conf', f"""[rdpusbd]
@@ -583,7 +583,7 @@ Ports=unix:{folder / 'lab'}
 users=bob
 groups=staff
 """)
-    return Daemon(folder, '--config', conf, *options, login=False)
+    return Daemon(folder, '--config', conf, *options, login=False, **others)
 
 
 def test_choice_of_a_vm(folder):
@@ -693,6 +693,20 @@ def test_rules(folder):
             check(line == (f'error org.rdpusb.Error.Denied {refusal}' if refusal else 'attached'), f'{device}: {line!r}')
             if refusal:
                 daemon.log.find(re.escape(f'device {device[:9]} ') + '.*refused: ' + re.escape(refusal) + '$')
+
+
+def test_groups_of_pam(folder):
+    """Who logs in by PAM is in the system's groups: they open a VM, and rules speak of them."""
+    folder.write('pam', '#!/bin/sh\ncase $(tr "\\0" " ") in\n'
+                        'dora*) printf "dora\\nstaff\\nscanner";;\nemil*) printf emil;;\n*) exit 1;;\nesac\n', 0o755)
+    folder.write_rules('allow id 1234:0001 group scanner')
+    with estate(folder, '--security', 'tls', '--passwords', 'pam',
+                environment={'RDPUSB_PAM': folder / 'pam'}) as daemon:
+        dora = Session(daemon, login=False)
+        dora.log_in('dora', 'x', 'authenticated dora lab')
+        dora.expect('describe 1 1234:0001 08:06:50', 'attached')
+        Session(daemon, login=False).log_in('emil', 'x', 'error org.rdpusb.Error.NoVm user emil may use no VM')
+        Session(daemon, login=False).log_in('fritz', 'x', 'error org.rdpusb.Error.Denied')
 
 
 def test_filter_of_a_vm(folder):
