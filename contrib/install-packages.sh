@@ -15,11 +15,12 @@ set -euo pipefail
 declare -A PACKAGES=(
     [build]="gcc meson ninja-build pkg-config libglib2.0-dev libglib2.0-bin libusbredirparser-dev freerdp3-dev
              libwinpr3-dev libssl-dev libsystemd-dev libpango1.0-dev python3-docutils
-             libpam0g-dev libseccomp-dev libjson-glib-dev nettle-dev"
+             libpam0g-dev libkrb5-dev libseccomp-dev libjson-glib-dev nettle-dev"
     [demo]="freerdp3-x11 xvfb qemu-system-x86 busybox-static cpio kmod xz-utils zstd libusb-1.0-0-dev
             python3"
     [test]="clang llvm libclang-rt-dev usbredirect libusbredirhost-dev valgrind clang-format xauth
-            imagemagick x11-apps man-db git tshark e2fsprogs libc6-dev fido2-tools openssl python3-jsonschema"
+            imagemagick x11-apps man-db git tshark e2fsprogs libc6-dev fido2-tools openssl python3-jsonschema
+            krb5-kdc krb5-admin-server krb5-user"
 )
 VERSION_CODENAME=
 [ ! -r /etc/os-release ] || . /etc/os-release

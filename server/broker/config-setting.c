@@ -112,6 +112,8 @@ const Setting config_settings[] = {
            "Who checks the passwords of tls: the users file (default), PAM, or both in turn"),
     OPTION("pam-confdir", SETTING_TEXT, pam_confdir, check_absolute, "DIR",
            "Where PAM's services are described, instead of /etc/pam.d"),
+    OPTION("kerberos-keytab", SETTING_TEXT, kerberos_keytab, check_absolute, "FILE",
+           "Kerberos for nla, with the keys of TERMSRV/HOST in this keytab"),
     OPTION("rules-dir", SETTING_TEXT, rules_dir, check_absolute, "DIR",
            "Which devices are allowed, see rdpusb-rules(5); default " CONFIG_FOLDER "/rules.d"),
     OPTION("default-vm", SETTING_TEXT, default_vm, NULL, "NAME",

@@ -199,10 +199,11 @@ static bool config_check(const Config *config, const char *path, GError **error)
     else if (!config->certificate != !config->private_key)
         problem = "certificate and private-key go together: set both, or neither to have a "
                   "self-signed certificate made";
-    else if (config_has_passwords(config, "pam") &&
-             !(config_security(config) & CONFIG_SECURITY_TLS))
-        problem = "passwords=pam needs security=tls or nla,tls: with nla the server never sees the "
-                  "password that PAM wants";
+    else if (config->kerberos_keytab && !(config_security(config) & CONFIG_SECURITY_NLA))
+        problem = "kerberos-keytab needs security=nla or nla,tls: Kerberos is a part of nla";
+    else if (config_has_passwords(config, "pam") && !config_takes_passwords(config))
+        problem = "passwords=pam needs security=tls or nla,tls, or a kerberos-keytab: with nla "
+                  "alone the server never sees the password that PAM wants";
     if (problem)
         g_set_error(error, INPUT_ERROR, 0, "%s", problem);
     return !problem && check_vms(config, path, error);
@@ -301,6 +302,11 @@ unsigned config_security(const Config *config)
     unsigned security = 0;
     config_security_parse(config->security, &security, NULL);
     return security;
+}
+
+bool config_takes_passwords(const Config *config)
+{
+    return config_security(config) & CONFIG_SECURITY_TLS || config->kerberos_keytab;
 }
 
 bool config_has_passwords(const Config *config, const char *place)

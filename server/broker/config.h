@@ -52,6 +52,7 @@ typedef struct {
     char *users_file;      /* path, or NULL: only `user` may log in, or nobody by the users file */
     GPtrArray *passwords;  /* of char *: "users", "pam"; never empty */
     char *pam_confdir;     /* path, or NULL: the system's */
+    char *kerberos_keytab; /* path, or NULL: NLA is NTLM alone */
     char *user;            /* or NULL. Set exactly if password_file is */
     char *password_file;   /* path, or NULL */
     char *rules_dir;       /* path, never NULL */
@@ -82,6 +83,9 @@ LogLevel config_log_level(const Config *config);
 unsigned config_security(const Config *config);
 bool config_security_parse(const char *text, unsigned *security, GError **error);
 
+/* True if clients may send a password for us to check: with TLS, or what they delegate after
+ * Kerberos. Else there is NTLM's proof alone. */
+bool config_takes_passwords(const Config *config);
 /* True if `place` ("users", "pam") checks passwords. */
 bool config_has_passwords(const Config *config, const char *place);
 

@@ -191,6 +191,8 @@ static GVariant *on_configure(void *owner, GError **error)
     g_variant_dict_insert(&settings, "certificate", "s", certificate->certificate);
     g_variant_dict_insert(&settings, "private-key", "s", certificate->private_key);
     g_variant_dict_insert_value(&settings, "security", security_names(config));
+    if (connection->services->keytab)
+        g_variant_dict_insert_value(&settings, "kerberos-keys", connection->services->keytab);
     g_variant_dict_insert(&settings, "max-device-channels", "u",
                           (guint32) config->limits.max_device_channels);
     g_variant_dict_insert(&settings, "max-requests", "u", (guint32) config->limits.max_requests);

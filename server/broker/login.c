@@ -275,8 +275,7 @@ bool login_authenticate(Login *login, const char *user, const char *domain, cons
         return true;
     }
     if (login->state != LOGIN_IDLE || too_long(user, domain) ||
-        strlen(password) > MAX_PASSWORD_BYTES ||
-        !(config_security(login->context->config) & CONFIG_SECURITY_TLS))
+        strlen(password) > MAX_PASSWORD_BYTES || !config_takes_passwords(login->context->config))
         return false;
     begin(login, user, domain, AUDIT_METHOD_USERS_FILE, reply);
     check_password(login, password);

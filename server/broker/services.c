@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "keytab.h"
 #include "program.h"
 
 static Certificate *load_certificate(const Config *config, GError **error)
@@ -36,6 +37,8 @@ static bool load(Services *services, GError **error)
     const Config *config = services->config;
     if (!find_programs(services, error) || !find_users(services, error) ||
         !(services->certificate = load_certificate(config, error)) ||
+        (config->kerberos_keytab &&
+         !(services->keytab = keytab_load(config->kerberos_keytab, error))) ||
         !(services->accounts = accounts_new(config, error)) ||
         !(services->policy = policy_load(config->rules_dir, error)) ||
         (config->capture && !(services->captures = captures_new(config->capture, error))) ||
@@ -64,6 +67,7 @@ void services_free(Services *services)
         return;
     g_free(services->session_program);
     certificate_free(services->certificate);
+    g_clear_pointer(&services->keytab, g_variant_unref);
     accounts_free(services->accounts);
     policy_free(services->policy);
     vms_free(services->vms);
@@ -106,6 +110,19 @@ static bool reload_certificate(Services *services)
     return told(services, "certificate and private key", error);
 }
 
+static bool reload_keytab(Services *services)
+{
+    g_autoptr(GError) error = NULL;
+    if (!services->keytab)
+        return true;
+    GVariant *keytab = keytab_load(services->config->kerberos_keytab, &error);
+    if (keytab) {
+        g_variant_unref(services->keytab);
+        services->keytab = keytab;
+    }
+    return told(services, "keytab", error);
+}
+
 static bool reload_accounts(Services *services)
 {
     g_autoptr(GError) error = NULL;
@@ -128,7 +145,8 @@ bool services_reload(Services *services)
 {
     bool audit = reopen_audit(services); /* first: it tells of the others */
     bool certificate = reload_certificate(services);
+    bool keytab = reload_keytab(services);
     bool accounts = reload_accounts(services);
     bool policy = reload_policy(services);
-    return audit && certificate && accounts && policy;
+    return audit && certificate && keytab && accounts && policy;
 }

@@ -20,6 +20,7 @@ typedef struct {
     const Config *config;
     char *session_program;
     Certificate *certificate;
+    GVariant *keytab; /* keys, or NULL: no Kerberos */
     Accounts *accounts;
     Policy *policy;
     Vms *vms;
@@ -36,8 +37,9 @@ Services *services_new(const Config *config, GError **error);
 /* Accepts NULL. No connection may be left. */
 void services_free(Services *services);
 
-/* Certificate and key, users and rules; the file of the audit trail is opened anew. What cannot be
- * read is logged, and stays as it was; the others are taken. False: something was wrong. */
+/* Certificate and key, keytab, users and rules; the file of the audit trail is opened anew. What
+ * cannot be read is logged, and stays as it was; the others are taken. False: something was wrong.
+ */
 bool services_reload(Services *services);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Services, services_free)

@@ -78,6 +78,11 @@ static char **child_environment(uid_t user)
         "LSAN_OPTIONS", "WLOG_LEVEL", "WLOG_FILTER", "LD_LIBRARY_PATH", "G_DEBUG"};
     /* FreeRDP does not start without a home, though a server keeps nothing there. */
     char **environment = g_environ_setenv(NULL, "HOME", "/nonexistent", TRUE);
+    /* A session's keys of Kerberos are in its memory, and there is no KDC for it. There can be no
+     * file against replays either, nor has it to be: CredSSP binds each exchange to its TLS
+     * connection ([MS-CSSP] 3.1.5, step 3), by the key that a replay does not know. */
+    environment = g_environ_setenv(environment, "KRB5_CONFIG", "/dev/null", TRUE);
+    environment = g_environ_setenv(environment, "KRB5RCACHENAME", "none:", TRUE);
     for (gsize i = 0; i < G_N_ELEMENTS(kept); i++) {
         const char *value = g_getenv(kept[i]);
         if (value)

@@ -68,7 +68,7 @@ static bool check_text(const char *text, gsize size, const char *path, GError **
 }
 
 /* A file may grow while it is read: what is above the limit is never taken. */
-static char *read_all(int fd, const char *path, GError **error)
+static char *read_all(int fd, const char *path, gsize *size, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     char buffer[4096];
@@ -80,13 +80,14 @@ static char *read_all(int fd, const char *path, GError **error)
         text_file_error(error, path, 0, 0, "%s", g_strerror(errno));
     else if (n > 0)
         text_file_error(error, path, 0, 0, "is larger than 1 MiB");
-    else if (check_text(text->str, text->len, path, error))
+    *size = text->len;
+    if (n == 0)
         return g_string_free(g_steal_pointer(&text), FALSE);
     explicit_bzero(text->str, text->len);
     return NULL;
 }
 
-char *text_file_read(const char *path, TextFileKind kind, GError **error)
+char *text_file_read_bytes(const char *path, TextFileKind kind, gsize *size, GError **error)
 {
     /* Not to wait for the other end, if it is a pipe */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -94,9 +95,20 @@ char *text_file_read(const char *path, TextFileKind kind, GError **error)
         text_file_error(error, path, 0, 0, "%s", g_strerror(errno));
         return NULL;
     }
-    char *text = check_file(fd, path, kind, error) ? read_all(fd, path, error) : NULL;
+    char *bytes = check_file(fd, path, kind, error) ? read_all(fd, path, size, error) : NULL;
     close(fd);
-    return text;
+    return bytes;
+}
+
+char *text_file_read(const char *path, TextFileKind kind, GError **error)
+{
+    gsize size;
+    char *text = text_file_read_bytes(path, kind, &size, error);
+    if (!text || check_text(text, size, path, error))
+        return text;
+    explicit_bzero(text, size);
+    g_free(text);
+    return NULL;
 }
 
 bool text_folder_check(const char *path, GError **error)

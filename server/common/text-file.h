@@ -24,6 +24,8 @@ typedef enum {
  * neither root nor this process' user, may be written by its group or by others, or, if it is
  * secret, read by others. Caller frees, with text_file_free() if it is secret. */
 char *text_file_read(const char *path, TextFileKind kind, GError **error);
+/* The same of a file that is no text, of `*size` bytes; the caller overwrites and frees. */
+char *text_file_read_bytes(const char *path, TextFileKind kind, gsize *size, GError **error);
 /* The same about a folder of such files. */
 bool text_folder_check(const char *path, GError **error);
 /* Overwrites the text first. Accepts NULL. */

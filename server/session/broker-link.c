@@ -29,6 +29,7 @@ void link_settings_clear(LinkSettings *settings)
     if (settings->private_key)
         explicit_bzero(settings->private_key, strlen(settings->private_key));
     g_clear_pointer(&settings->private_key, g_free);
+    g_clear_pointer(&settings->kerberos_keys, g_variant_unref);
     g_clear_pointer(&settings->log_level, g_free);
 }
 
@@ -202,6 +203,8 @@ bool link_configure(Link *link, LinkSettings *settings, GError **error)
     settings->client = lookup_string(dict, "peer");
     settings->certificate = lookup_string(dict, "certificate");
     settings->private_key = lookup_string(dict, "private-key");
+    settings->kerberos_keys =
+        g_variant_lookup_value(dict, "kerberos-keys", G_VARIANT_TYPE("a(suiay)"));
     settings->log_level = lookup_string(dict, "log-level");
     settings->nla = lists(dict, "security", "nla");
     settings->tls = lists(dict, "security", "tls");

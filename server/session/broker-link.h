@@ -19,7 +19,8 @@ typedef struct {
     char *client; /* address */
     char *certificate;
     char *private_key;
-    bool nla, tls; /* ways to log in */
+    GVariant *kerberos_keys; /* a(suiay), or NULL: no Kerberos */
+    bool nla, tls;           /* ways to log in */
     char *log_level;
     unsigned max_device_channels;
     RdpusbLimits limits;

@@ -291,7 +291,8 @@ static bool set_up(rdpSettings *settings, const PeerSecurity *security)
         if (!freerdp_settings_set_bool(settings, values[i].key, values[i].value))
             return false;
     }
-    return freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 32) &&
+    return freerdp_settings_set_string(settings, FreeRDP_KerberosKeytab, security->keytab) &&
+           freerdp_settings_set_uint32(settings, FreeRDP_ColorDepth, 32) &&
            freerdp_settings_set_uint16(settings, FreeRDP_TLSMinVersion, TLS_1_2);
 }
 

@@ -44,6 +44,7 @@ typedef enum {
 typedef struct {
     const char *certificate, *private_key; /* PEM */
     bool nla, tls;                         /* how the client may log in */
+    const char *keytab;                    /* its name, for NLA with Kerberos, or NULL */
 } PeerSecurity;
 
 /* Takes `fd`, the connected socket. `callbacks` must outlive the peer. */

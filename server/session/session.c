@@ -10,6 +10,7 @@
 #include "broker-link.h"
 #include "channels.h"
 #include "guard.h"
+#include "kerberos.h"
 #include "peer.h"
 #include "sandbox.h"
 #include "session-log.h"
@@ -53,6 +54,7 @@ typedef struct {
     int64_t due;   /* 0 whenever there may be something to do */
     LinkSettings settings;
     Link *link;
+    Kerberos *kerberos; /* NULL: not used */
     Peer *peer;
     char *user; /* and VM: the first line of the screen */
     bool denied;
@@ -587,6 +589,7 @@ static void clear(Session *session)
     g_clear_pointer(&session->devices, g_ptr_array_unref);
     g_clear_pointer(&session->control, usb_control_free);
     g_clear_pointer(&session->peer, peer_free); /* and its channels */
+    g_clear_pointer(&session->kerberos, kerberos_free);
     if (session->link)
         link_flush(session->link);
     g_clear_pointer(&session->link, link_free);
@@ -608,8 +611,14 @@ static bool begin(Session *session, int client_fd, int link_fd, GError **error)
     }
     if (!session_log_configure(session->settings.log_level, session->settings.client))
         g_warning("unknown log level '%s'", session->settings.log_level);
+    if (session->settings.kerberos_keys &&
+        !(session->kerberos = kerberos_new(session->settings.kerberos_keys, error))) {
+        g_close(client_fd, NULL);
+        return false;
+    }
     const PeerSecurity security = {session->settings.certificate, session->settings.private_key,
-                                   session->settings.nla, session->settings.tls};
+                                   session->settings.nla, session->settings.tls,
+                                   session->kerberos ? kerberos_keytab(session->kerberos) : NULL};
     session->peer = peer_new(client_fd, &security, &peer_callbacks, session, error);
     /* From here on the client is read. */
     return session->peer && sandbox_seal(error);

@@ -31,16 +31,16 @@ def display():
 
 
 class Client(Process):
-    """`program` connected to 127.0.0.1:port, with the devices of `gadgets` redirected. `options` are further ones."""
+    """`program` connected to host:port, with the devices of `gadgets` redirected. `options` are further ones."""
 
     def __init__(self, folder, program, port, gadgets=None, user=USER, password=PASSWORD, name=None,
-                 log_level='INFO', options=()):
+                 log_level='INFO', host='127.0.0.1', options=(), environment={}):
         folder = folder / (name or program)
         folder.mkdir(exist_ok=True)
-        arguments = [program, f'/v:127.0.0.1:{port}', f'/u:{user}', f'/p:{password}', '/cert:ignore',
+        arguments = [program, f'/v:{host}:{port}', f'/u:{user}', f'/p:{password}', '/cert:ignore',
                      '/size:800x600', f'/log-level:{log_level}', '-clipboard', *options]
         # Known hosts, settings and caches of whoever runs the tests play no part.
-        env = os.environ | {'DISPLAY': display(), 'HOME': str(folder)}
+        env = os.environ | environment | {'DISPLAY': display(), 'HOME': str(folder)}
         for variable in ('CONFIG', 'CACHE', 'DATA', 'RUNTIME', 'STATE'):
             env[f'XDG_{variable}_{"DIR" if variable == "RUNTIME" else "HOME"}'] = str(folder)
         if gadgets is not None:
