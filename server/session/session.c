@@ -500,8 +500,9 @@ static void on_client_refused(gpointer data)
         return;
     }
     g_log(G_LOG_DOMAIN, session->state == SESSION_LOGIN ? G_LOG_LEVEL_MESSAGE : G_LOG_LEVEL_WARNING,
-          "the client sent what is no RDP, or more than fits in max-session-memory: connection "
-          "ended");
+          "the client sent what is no RDP%s, or more than fits in max-session-memory: connection "
+          "ended",
+          session->kerberos ? ", or a ticket for no key of the keytab" : "");
     end_without_client(session);
 }
 

@@ -40,13 +40,15 @@ class Bench:
             write_rules(test.folder, 'allow'), '--chardev', f'unix:{test.folder}/vm', '--listen', '127.0.0.1:0'])).start()
 
     def log_in(self, expected, *options, host='localhost', user=USER, password=PASSWORD):
-        """A client tries until the broker says so."""
+        """A client tries until the broker says so, and leaves. Returns what the broker said of it."""
         mark = self.daemon.errors.mark()
         client = self.test.keep(rdp.Client(
             self.test.folder, 'xfreerdp3', self.daemon.port, host=host, user=user, password=password,
             options=[f'/d:{REALM}', *options], environment=self.kdc.environment | {'LD_PRELOAD': str(preloaded())}))
         self.daemon.errors.wait(expected, 20, mark)
         client.close()
+        self.daemon.errors.wait(ENDED, 10, mark)
+        return self.daemon.errors.text(mark)
 
     def tickets(self, user):
         """How many for the service the KDC gave this user."""
@@ -58,6 +60,7 @@ class Bench:
         self.daemon.errors.wait(expected, 10, mark)
 
 
+ENDED = r'connection from \S+ ended'
 # What NLA lets through without NTLM's proof is a password for the broker to check.
 ACCEPTED = fr'login of user "{USER}" from \S+ accepted \(users-file\)'
 ACCEPTED_BY_NTLM = fr'login of user "{USER}" from \S+ accepted \(ntlm\)'
@@ -94,6 +97,8 @@ def new_keytab(test):
     bench.reload(r'keytab not reloaded, the old ones stay: \S+: has no key of a principal TERMSRV/HOST')
     bench.log_in(ACCEPTED, KERBEROS_ONLY)
     bench.kdc.write_keytab(bench.keytab, SERVICE)
+    said = bench.log_in(ENDED, KERBEROS_ONLY)
+    expect('login of user' not in said, 'a ticket for a key that the daemon does not know yet was taken')
     bench.reload(r'reloaded')
     bench.log_in(ACCEPTED, KERBEROS_ONLY)
 
