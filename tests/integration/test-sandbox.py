@@ -24,7 +24,8 @@ NOBODY = 65534
 AS_BARE_ROOT = ['setpriv', '--bounding-set=-all,+setuid,+setgid,+setpcap,+kill', '--no-new-privs']
 AS_NOBODY = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
 IS_ROOT = os.geteuid() == 0
-PROGRAMS = ('server/broker/rdpusbd', 'server/session/rdpusb-session', 'usbredir-bridge/librdpusb.so*')
+PROGRAMS = ('server/broker/rdpusbd', 'server/session/rdpusb-session', 'server/pam/rdpusb-pam',
+            'usbredir-bridge/librdpusb.so*')
 # What somebody without rights may not do anywhere, or what the kernel may not have at all.
 NEEDS_ROOT = {'become root', 'change groups', 'mount', 'change the root folder', 'make a namespace', 'use bpf',
               'count events of the processor', 'handle page faults', 'use io_uring', 'raise a limit'}
