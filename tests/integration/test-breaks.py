@@ -222,14 +222,17 @@ class Lane:
                 self.steps.setdefault((stream, name), []).append((start, end))
                 start = end
 
-    def place(self, chance, streams, steps=None, first=1):
-        """A byte of the life: any step, any of the (first) pieces of that, and any byte of the piece."""
+    def place(self, chance, streams, steps=None, first=1, spoken=False):
+        """A byte of the life: any step, any of the (first) pieces of that, and any byte of the piece. `spoken`: the client
+        has said something, without which it gets no session."""
         names = sorted({name for stream, name in self.steps if stream in streams and (not steps or name in steps)})
         step = chance.choice(names)
         stream = chance.choice([stream for stream in streams if (stream, step) in self.steps])
         pieces = self.steps[stream, step]
         before, after = chance.choice(pieces[:math.ceil(first * len(pieces))])
         position = chance.randrange(before, after)
+        if spoken and stream == (CLIENT, UP):
+            position = max(position, 1)
         return stream, position, f'{step}, {STREAM_NAMES[stream]} at byte {position}'
 
     def nothing_is_left(self, limit=SOON):
@@ -403,19 +406,21 @@ def client_slow(lane, chance, where):
 
 @breaks('the session is killed', 19)
 def session_killed(lane, chance, where):
-    meet(lane, where, *lane.place(chance, ALL_STREAMS), lambda link: os.kill(lane.session(), signal.SIGKILL))
+    meet(lane, where, *lane.place(chance, ALL_STREAMS, spoken=True),
+         lambda link: os.kill(lane.session(), signal.SIGKILL))
     lane.check_client()
 
 
 @breaks('the session is frozen for a moment', 10)
 def session_frozen(lane, chance, where):
-    unharmed(lane, where, *lane.place(chance, ALL_STREAMS, BEFORE_THE_END), lambda link: freeze(chance, lane.session()))
+    unharmed(lane, where, *lane.place(chance, ALL_STREAMS, BEFORE_THE_END, spoken=True),
+             lambda link: freeze(chance, lane.session()))
 
 
 @breaks('the session is frozen before the login', 5)
 def session_frozen_early(lane, chance, where):
     # With the last of these pieces the session may have its answer already.
-    place = lane.place(chance, [(CLIENT, UP)], ['login'], 0.7)
+    place = lane.place(chance, [(CLIENT, UP)], ['login'], 0.7, spoken=True)
     meet(lane, where, *place, lambda link: os.kill(lane.session(), signal.SIGSTOP))
     lane.nothing_is_left(LOGIN_SECONDS + KILL_SECONDS + SOON)
     lane.check_client()
