@@ -15,11 +15,20 @@ UP, DOWN = 'up', 'down'  # from the one who connects, and towards it
 
 
 class Fault:
-    """What is to happen when `position` bytes have passed `stream`, once. `act(link)` is called by the network."""
+    """What is to happen when `position` bytes have passed `stream`, once. `act(link)` is called by the network; if it fails,
+    `problem` says why."""
 
     def __init__(self, stream, position, act):
         self.stream, self.position, self.act = stream, position, act
         self.fired = False
+        self.problem = None
+
+    def fire(self, link):
+        try:
+            self.act(link)
+        except Exception as problem:  # the network goes on; whoever waits for the fault tells of it
+            self.problem = problem
+        self.fired = True
 
 
 class Network:
@@ -199,8 +208,7 @@ class Pipe:
             if fault:
                 with contextlib.suppress(BlockingIOError):
                     self._write()
-                fault.fired = True
-                fault.act(self._link)
+                fault.fire(self._link)
                 if not self._drops and self._link.is_open:
                     self._pending += after
 

@@ -138,8 +138,14 @@ class Daemon(Process):
             os.kill(pid, signal.SIGKILL)
         if left:
             raise Failure(f'processes were left over: {left}')
-        for report in sorted(self.folder.glob('sanitizer.*')):
-            raise Failure(f'{report.name}:\n{report.read_text()[:8000]}')
+        for report in self.sanitizer_reports():
+            raise Failure(report)
+
+    def sanitizer_reports(self):
+        """What sanitizers found. The search for leaks notes it when its process is killed meanwhile, which is no finding."""
+        reports = {path.name: path.read_text() for path in sorted(self.folder.glob('sanitizer.*'))}
+        return [f'{name}:\n{text[:8000]}' for name, text in reports.items()
+                if any(line and 'Unable to get registers from thread' not in line for line in text.splitlines())]
 
 
 def _name(pid):

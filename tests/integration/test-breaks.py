@@ -11,6 +11,7 @@ with the next device is served as the first was.
 The seed is 1 unless the environment says otherwise; a failure names the seed and the point that has it happen again, alone.
 RDPUSB_BREAKS_FACTOR=5 tries five times as many points."""
 
+import contextlib
 import datetime
 import functools
 import math
@@ -152,14 +153,15 @@ class Lane:
         self.client = Talker(f'client {self.number}.{self.lives}', [
             self.hostile_client, '--user', USER, '--password', PASSWORD, '--server', f'127.0.0.1:{self.client_port}'])
 
-    def session(self):
-        """The process id of the session; at the first byte it may still be on its way."""
-        deadline = time.monotonic() + SOON
-        while not (sessions := self.daemon.sessions()):
-            if time.monotonic() > deadline:
-                raise Failure('there is no session')
-            time.sleep(0.001)
-        return sessions[0]
+    def signal_session(self, number):
+        """With the client's first bytes the session is still on its way; when it has spoken it is there, or over by itself.
+        Returns its process id, or None."""
+        if not self.network.passed.get((CLIENT, DOWN)):
+            wait_until(self.daemon.sessions, 'a session')
+        for session in self.daemon.sessions():
+            os.kill(session, number)
+            return session
+        return None
 
     # ---- A life ----
 
@@ -200,7 +202,7 @@ class Lane:
     def await_broken(self, condition, what):
         def look():
             if self.fault and self.fault.fired:
-                raise Broken
+                raise self.fault.problem or Broken
             return condition()
         wait_until(look, what)
 
@@ -242,9 +244,10 @@ class Lane:
     def check_logs(self):
         text = self.daemon.errors.text(self.checked)
         self.checked += len(text)
-        bad = re.findall(r'^.*(?:\berror: |CRITICAL|critical: |\*\* ).*$', text, re.MULTILINE)
+        bad = re.findall(r'^(?:(?:[\d:.]+ )?\S+: (?:error|critical): |\*\* |\(process).*$', text, re.MULTILINE)
         expect(not bad, f'the log says {bad}')
-        expect(not list(self.daemon.folder.glob('sanitizer.*')), 'a sanitizer reports')
+        reports = self.daemon.sanitizer_reports()
+        expect(not reports, f'a sanitizer reports: {reports}')
 
     def check_client(self):
         """It may have failed, but not because the server did what a client could not stand."""
@@ -340,20 +343,27 @@ def meet(lane, where, stream, position, text, act):
 def unharmed(lane, where, stream, position, text, act):
     """Lives through the fault, whole."""
     where[0] = text
-    lane.network.forget(Fault(stream, position, act))
+    fault = Fault(stream, position, act)
+    lane.network.forget(fault)
     lane.live()
+    if fault.problem:
+        raise fault.problem
 
 
-def later(chance, action):
-    """For the time a process is frozen: goes on after a moment."""
-    timer = threading.Timer(chance.uniform(*MOMENT), action)
-    timer.daemon = True
-    timer.start()
+def thaw(chance, pid):
+    """What is frozen goes on after a moment. There may be nothing."""
+    def go_on():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    if pid:
+        timer = threading.Timer(chance.uniform(*MOMENT), go_on)
+        timer.daemon = True
+        timer.start()
 
 
 def freeze(chance, pid):
     os.kill(pid, signal.SIGSTOP)
-    later(chance, lambda: os.kill(pid, signal.SIGCONT))
+    thaw(chance, pid)
 
 
 # ---- The client ----
@@ -406,22 +416,21 @@ def client_slow(lane, chance, where):
 
 @breaks('the session is killed', 19)
 def session_killed(lane, chance, where):
-    meet(lane, where, *lane.place(chance, ALL_STREAMS, spoken=True),
-         lambda link: os.kill(lane.session(), signal.SIGKILL))
+    meet(lane, where, *lane.place(chance, ALL_STREAMS, spoken=True), lambda link: lane.signal_session(signal.SIGKILL))
     lane.check_client()
 
 
 @breaks('the session is frozen for a moment', 10)
 def session_frozen(lane, chance, where):
     unharmed(lane, where, *lane.place(chance, ALL_STREAMS, BEFORE_THE_END, spoken=True),
-             lambda link: freeze(chance, lane.session()))
+             lambda link: thaw(chance, lane.signal_session(signal.SIGSTOP)))
 
 
 @breaks('the session is frozen before the login', 5)
 def session_frozen_early(lane, chance, where):
     # With the last of these pieces the session may have its answer already.
     place = lane.place(chance, [(CLIENT, UP)], ['login'], 0.7, spoken=True)
-    meet(lane, where, *place, lambda link: os.kill(lane.session(), signal.SIGSTOP))
+    meet(lane, where, *place, lambda link: lane.signal_session(signal.SIGSTOP))
     lane.nothing_is_left(LOGIN_SECONDS + KILL_SECONDS + SOON)
     lane.check_client()
 

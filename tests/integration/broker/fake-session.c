@@ -368,8 +368,8 @@ static void send_large(Fake *fake, gsize bytes, int descriptors, int count)
         g_autoptr(GDBusMessage) message =
             g_dbus_message_new_method_call(NULL, OBJECT_PATH, "org.rdpusb.Broker1", "NoSuchMethod");
         g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
-        GVariant *body = g_variant_new_from_data(G_VARIANT_TYPE_BYTESTRING, g_malloc0(bytes), bytes,
-                                                 TRUE, g_free, NULL);
+        g_autofree guint8 *data = g_malloc0(bytes);
+        GVariant *body = g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, data, bytes, 1);
         for (int fd = 0; fd < descriptors; fd++)
             g_unix_fd_list_append(list, STDOUT_FILENO, NULL);
         g_dbus_message_set_body(message, g_variant_new_tuple(&body, 1));
