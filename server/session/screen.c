@@ -5,6 +5,7 @@
 #include <freerdp/codec/interleaved.h>
 #include <freerdp/codec/planar.h>
 #include <freerdp/update.h>
+#include <string.h>
 
 #include "text.h"
 
@@ -21,11 +22,15 @@
 /* An interleaved tile that does not compress; a planar one is allocated by FreeRDP. */
 #define MAX_TILE_BYTES (64 * 64 * 4)
 
+/* More than the tallest desktop has. */
+#define MAX_ROWS 512
+
 struct Screen {
     rdpContext *context;
     unsigned width, height, color_depth; /* 0 until the client is active */
     Text *text;
-    GPtrArray *lines; /* char *: the text of each row from the top */
+    GPtrArray *lines; /* char *: what is shown */
+    GPtrArray *rows;  /* char *: the same, wrapped: the text of each row from the top */
     GArray *stale;    /* bool: for each row of the desktop, whether the client lacks it */
     bool suppressed;
     BITMAP_PLANAR_CONTEXT *planar;           /* for 32 bits per pixel */
@@ -43,6 +48,7 @@ Screen *screen_new(rdpContext *context)
     Screen *screen = g_new0(Screen, 1);
     screen->context = context;
     screen->lines = g_ptr_array_new_with_free_func(g_free);
+    screen->rows = g_ptr_array_new_with_free_func(g_free);
     screen->stale = g_array_new(FALSE, TRUE, sizeof(bool));
     return screen;
 }
@@ -60,6 +66,7 @@ void screen_free(Screen *screen)
         return;
     clear_codecs(screen);
     g_clear_pointer(&screen->lines, g_ptr_array_unref);
+    g_clear_pointer(&screen->rows, g_ptr_array_unref);
     g_clear_pointer(&screen->stale, g_array_unref);
     g_free(screen);
 }
@@ -74,6 +81,52 @@ void screen_refresh(Screen *screen, unsigned top, unsigned bottom)
 void screen_suppress(Screen *screen, bool suppressed)
 {
     screen->suppressed = suppressed;
+}
+
+static const char *row_of(const Screen *screen, unsigned row)
+{
+    return row < screen->rows->len ? screen->rows->pdata[row] : "";
+}
+
+/* The lines as rows of the desktop's width. */
+static GPtrArray *lay_out(const Screen *screen)
+{
+    GPtrArray *rows = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < screen->lines->len && rows->len < MAX_ROWS; i++) {
+        if (screen->text)
+            text_wrap(screen->text, screen->lines->pdata[i], rows);
+    }
+    return rows;
+}
+
+static void update_rows(Screen *screen)
+{
+    g_autoptr(GPtrArray) old = screen->rows;
+    screen->rows = lay_out(screen);
+    for (unsigned row = 0; row < MIN(MAX(old->len, screen->rows->len), screen->stale->len); row++) {
+        const char *before = row < old->len ? old->pdata[row] : "";
+        if (strcmp(before, row_of(screen, row)) != 0)
+            g_array_index(screen->stale, bool, row) = true;
+    }
+}
+
+static bool are_shown(const Screen *screen, const char *const *lines)
+{
+    guint n = g_strv_length((char **) lines);
+    bool same = n == screen->lines->len;
+    for (guint i = 0; same && i < n; i++)
+        same = strcmp(lines[i], screen->lines->pdata[i]) == 0;
+    return same;
+}
+
+void screen_set_lines(Screen *screen, const char *const *lines)
+{
+    if (are_shown(screen, lines))
+        return;
+    g_ptr_array_set_size(screen->lines, 0);
+    for (; *lines; lines++)
+        g_ptr_array_add(screen->lines, g_strdup(*lines));
+    update_rows(screen);
 }
 
 void screen_activate(Screen *screen)
@@ -96,25 +149,8 @@ void screen_activate(Screen *screen)
     bool usable = screen->text && (screen->planar || screen->interleaved);
     unsigned rows = usable ? (screen->height + TEXT_ROW_HEIGHT - 1) / TEXT_ROW_HEIGHT : 0;
     g_array_set_size(screen->stale, rows);
+    update_rows(screen);
     screen_refresh(screen, 0, screen->height);
-}
-
-static const char *line_of(const Screen *screen, unsigned row)
-{
-    return row < screen->lines->len ? screen->lines->pdata[row] : "";
-}
-
-void screen_set_lines(Screen *screen, const char *const *lines)
-{
-    unsigned n = g_strv_length((char **) lines);
-    for (unsigned row = 0; row < MAX(n, screen->lines->len); row++) {
-        const char *line = row < n ? lines[row] : "";
-        if (g_strcmp0(line, line_of(screen, row)) != 0 && row < screen->stale->len)
-            g_array_index(screen->stale, bool, row) = true;
-    }
-    g_ptr_array_set_size(screen->lines, 0);
-    for (unsigned row = 0; row < n; row++)
-        g_ptr_array_add(screen->lines, g_strdup(lines[row]));
 }
 
 /* ---- Sending ---- */
@@ -185,7 +221,7 @@ static bool add_tile(Screen *screen, Batch *batch, const uint8_t *row_pixels, un
 
 static bool send_row(Screen *screen, unsigned row)
 {
-    const uint8_t *pixels = text_paint(screen->text, line_of(screen, row));
+    const uint8_t *pixels = text_paint(screen->text, row_of(screen, row));
     Batch batch = {.n = 0};
     bool sent = true;
     for (unsigned x = 0; sent && x < screen->width; x += TILE_WIDTH)

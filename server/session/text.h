@@ -22,6 +22,11 @@ Text *text_new(unsigned width);
 /* Accepts NULL. */
 void text_free(Text *text);
 
+/* Adds to `rows` (of char *) what `line` takes when its words are wrapped: TEXT_MAX_ROWS at most,
+ * of which the last has the rest. */
+#define TEXT_MAX_ROWS 4
+void text_wrap(Text *text, const char *line, GPtrArray *rows);
+
 /* Paints `line` (UTF-8; too long lines end in an ellipsis). A line that begins with '#' is a
  * heading. Returns TEXT_ROW_HEIGHT rows of BGRX pixels, top down, valid until the next call. */
 const uint8_t *text_paint(Text *text, const char *line);

@@ -63,6 +63,8 @@ class Terminal:
         self.output = ''
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for number in signal.SIGINT, signal.SIGQUIT:  # a run in the background ignores them
+                signal.signal(number, signal.SIG_DFL)
             os.execv(command[0], command)
 
     def wait(self, text):
