@@ -204,6 +204,8 @@ static bool take_values(const Entry *entry, Config *config, GKeyFile *file, GErr
 {
     g_auto(GStrv) values = read_values(entry, file, error);
     void *target = entry->vm ? (void *) entry->vm : (void *) config;
+    if (values && !*values) /* a list without values is not the default one */
+        return setting_take(entry->setting, target, "", error);
     for (char **value = values; value && *value; value++) {
         if (!setting_take(entry->setting, target, g_strstrip(*value), error))
             return false;

@@ -235,6 +235,8 @@ static void test_mistakes(void)
         {"[vm a]\nports=unix:/a\nusers=*\n[rdpusbd]\nchardev=unix:/a",
          "c: VM default has the port unix:/a of VM a"},
         {"[vm a]\nfilter=", "c:2: filter: the value is empty"},
+        {"[rdpusbd]\nlisten=", "c:2: listen: the value is empty"},
+        {"[rdpusbd]\npasswords= ", "c:2: passwords: the value is empty"},
         {"[vm a]\nfilter=x", "c:2: filter: "},
         {"[rdpusbd]\nusers=alice", "c:2: there is no 'users' in group [rdpusbd]"},
         {"[rdpusbd]\nsecurity=tls,", "c:2: security: '' is no way to log in"},
