@@ -84,12 +84,12 @@ static bool ends_within_line(int file)
 }
 
 /* A disk that becomes full takes the beginning of a line. Without it, the file has only whole ones;
- * where it cannot be taken back, as in a file that may only grow, the next line begins a new one.
- */
+ * where it cannot be taken back, as in a file that may only grow, the next line begins a new one,
+ * as it does where the file was torn before. */
 static void take_back(Audit *audit, ssize_t bytes)
 {
     off_t end = lseek(audit->file, 0, SEEK_CUR);
-    audit->torn = end < bytes || ftruncate(audit->file, end - bytes) != 0;
+    audit->torn = audit->torn || end < bytes || ftruncate(audit->file, end - bytes) != 0;
 }
 
 /* Returns 0, or an errno. */

@@ -408,6 +408,24 @@ static void test_full_within_line(Place *place, gconstpointer unused)
     lose_events(place, 10);
 }
 
+/* As after the power was lost because of it. */
+static void test_full_when_torn(Place *place, gconstpointer unused)
+{
+    static const char half[] = "{\"time\":\"2026";
+    g_assert_true(g_file_set_contents_full(place->path, half, -1, 0, 0600, NULL));
+    g_autoptr(Audit) audit = open_audit(place->path);
+    g_test_expect_message("rdpusbd", G_LOG_LEVEL_WARNING, "cannot write the audit trail to *");
+    limit_files(strlen(half) + 10);
+    write_reason(audit, "lost");
+    limit_files(RLIM_INFINITY);
+    g_test_expect_message("rdpusbd", G_LOG_LEVEL_MESSAGE, "*; 1 events were lost");
+    write_reason(audit, "after");
+    g_test_assert_expected_messages();
+    g_autofree char *text = contents(place->path);
+    g_assert_true(g_str_has_prefix(text, half));
+    g_assert_cmpint(text[strlen(half)], ==, '\n');
+}
+
 /* The end of the daemon is the last chance to say it. */
 static void test_full_until_end(Place *place, gconstpointer unused)
 {
@@ -443,6 +461,7 @@ int main(int argc, char **argv)
     ADD("/audit/reopen-refused", test_reopen_refused);
     ADD("/audit/full", test_full);
     ADD("/audit/full-within-line", test_full_within_line);
+    ADD("/audit/full-when-torn", test_full_when_torn);
     ADD("/audit/full-until-end", test_full_until_end);
     return g_test_run();
 }
