@@ -157,6 +157,17 @@ static int send_to_address(void)
     return result_of(sent);
 }
 
+/* connect(2) by another name, tcp(7) */
+static int send_to_connect(void)
+{
+    struct iovec data = {(char *) "", 1};
+    struct msghdr message = {.msg_name = &world.tcp_listener,
+                             .msg_namelen = sizeof world.tcp_listener,
+                             .msg_iov = &data,
+                             .msg_iovlen = 1};
+    return result_of(sendmsg(world.tcp, &message, MSG_FASTOPEN));
+}
+
 static int execute(void)
 {
     return result_of(execl("/bin/true", "true", NULL));
@@ -357,6 +368,7 @@ static const Attempt attempts[] = {
     {"listen", listen_tcp, .abi = NEVER},
     {"connect a unix socket", connect_local, .abi = SCOPES},
     {"send a datagram to an address", send_to_address, .abi = NEVER},
+    {"connect a TCP socket by what is sent", send_to_connect, .abi = NEVER},
     {"execute a program", execute, .abi = LANDLOCK},
     {"fork", become_two, .abi = NEVER},
     {"fork with clone3", become_two_anew, .abi = NEVER},

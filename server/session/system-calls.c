@@ -70,7 +70,6 @@ static const int allowed[] = {
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
     SCMP_SYS(send),
-    SCMP_SYS(sendmsg),
     SCMP_SYS(shutdown),
     SCMP_SYS(getsockname),
     SCMP_SYS(getpeername),
@@ -393,6 +392,18 @@ static int add_commands(scmp_filter_ctx filter)
     return result;
 }
 
+/* To whom the socket is connected. A TCP socket whose peer has gone is one that MSG_FASTOPEN
+ * connects to an address, which sendmsg(2) has in memory; Landlock does not see that. */
+static int add_sending(scmp_filter_ctx filter)
+{
+    int result = ADD(filter, SCMP_ACT_ALLOW, sendto, is(4, 0), has(3, MSG_FASTOPEN, 0));
+    if (result == 0)
+        result = ADD(filter, SCMP_ACT_ALLOW, sendmsg, has(2, MSG_FASTOPEN, 0));
+    if (result == 0)
+        result = ADD(filter, FORBID, sendmsg, has(2, MSG_FASTOPEN, MSG_FASTOPEN));
+    return result;
+}
+
 /* Calls that a library needs in one of their forms. */
 static int add_special(scmp_filter_ctx filter)
 {
@@ -401,8 +412,8 @@ static int add_special(scmp_filter_ctx filter)
     int result = ADD(filter, SCMP_ACT_ALLOW, newfstatat, is(3, AT_EMPTY_PATH));
     if (result == 0)
         result = ADD(filter, ABSENT, newfstatat, is_not(3, AT_EMPTY_PATH));
-    if (result == 0) /* to whom the socket is connected */
-        result = ADD(filter, SCMP_ACT_ALLOW, sendto, is(4, 0));
+    if (result == 0)
+        result = add_sending(filter);
     if (result == 0) /* GLib gives a new thread of a pool the settings that it has already */
         result = add(filter, NOTHING, SCMP_SYS(sched_setattr), 0, NULL);
     if (result == 0) /* getrlimit(2) */
