@@ -6,6 +6,7 @@
 
 #include "byte-stream.h"
 #include "capture-file.h"
+#include "log.h"
 
 /* [MS-RDPEUSB] 3.3.5 knows no time limits; a client that means to open a channel does so at once.
  */
@@ -318,7 +319,8 @@ void usb_device_take_away(UsbDevice *device, const char *reason, int64_t now)
 static void offer(UsbDevice *device)
 {
     g_autofree char *name = name_of(device);
-    g_message("device %u: %s is ready", device->number, name);
+    g_autofree char *quoted = log_quote(name);
+    g_message("device %u: %s is ready", device->number, quoted);
     device->offered = true;
     link_attach(device->link, device->number, rdpusb_bridge_device_info(device->bridge));
 }
