@@ -36,6 +36,7 @@ static const char *const code_names[] = {
     [AUDIT_NO_VM] = "no-vm",
     [AUDIT_TIMEOUT] = "timeout",
     [AUDIT_CHECK_FAILED] = "check-failed",
+    [AUDIT_UNFINISHED] = "unfinished",
     [AUDIT_RULE] = "rule",
     [AUDIT_NO_RULE] = "no-rule",
     [AUDIT_FILTER] = "filter",

@@ -42,6 +42,7 @@ typedef enum {
     AUDIT_NO_VM, /* was named, and none goes without saying */
     AUDIT_TIMEOUT,
     AUDIT_CHECK_FAILED, /* nobody could be asked, as PAM */
+    AUDIT_UNFINISHED,   /* the connection ended first */
     /* device-refused */
     AUDIT_RULE,
     AUDIT_NO_RULE, /* matched, which blocks */

@@ -138,6 +138,9 @@ static gboolean on_login_deadline(gpointer data)
     g_warning("connection from %s: nobody logged in within %" G_GUINT64_FORMAT " s",
               connection->peer, connection->services->config->limits.login_seconds);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN_REFUSED,
+                                   .user = login_given(connection->login),
+                                   .vm = login_wish(connection->login),
+                                   .method = login_method(connection->login),
                                    .code = AUDIT_TIMEOUT,
                                    .reason = "nobody logged in in time"});
     connection_disconnect(connection, "nobody logged in in time");
@@ -274,6 +277,7 @@ static void on_login_refused(void *owner, LoginRefusal refusal, const char *user
         [LOGIN_NOT_ALLOWED] = AUDIT_NOT_ALLOWED_ON_VM,
         [LOGIN_NO_VM] = AUDIT_NO_VM,
         [LOGIN_BROKEN] = AUDIT_CHECK_FAILED,
+        [LOGIN_UNFINISHED] = AUDIT_UNFINISHED,
     };
     g_warning("login of user %s from %s refused: %s", user, connection->peer, reason);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN_REFUSED,

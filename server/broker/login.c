@@ -82,9 +82,10 @@ static bool is_known(LoginRefusal refusal)
 static void refuse(Login *login, LoginRefusal refusal, const char *reason)
 {
     login->state = LOGIN_IDLE;
-    link_reply_refuse(g_steal_pointer(&login->reply),
-                      is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED,
-                      refusal == LOGIN_LOCKED ? WRONG_CREDENTIALS : reason);
+    if (login->reply)
+        link_reply_refuse(g_steal_pointer(&login->reply),
+                          is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED,
+                          refusal == LOGIN_LOCKED ? WRONG_CREDENTIALS : reason);
     login->events->refused(login->owner, refusal, login->quoted, reason);
 }
 
@@ -303,7 +304,10 @@ void login_give_up(Login *login)
         on_held_back(login);
     } else if (login->state == LOGIN_CHECKING) {
         g_clear_pointer(&login->pam, pam_check_free);
-        refuse(login, LOGIN_BROKEN, "the client left before the password was checked");
+        refuse(login, LOGIN_UNFINISHED, "the connection ended before the password was checked");
+    } else if (login->state == LOGIN_PROVED) {
+        refuse(login, LOGIN_UNFINISHED,
+               "the password was proved, and the connection ended before the login");
     }
 }
 

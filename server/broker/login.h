@@ -30,6 +30,7 @@ typedef enum {
     LOGIN_NOT_ALLOWED, /* to use the VM that was named */
     LOGIN_NO_VM,       /* was named, and none goes without saying */
     LOGIN_BROKEN,      /* it could not be checked */
+    LOGIN_UNFINISHED,  /* the connection ended first */
 } LoginRefusal;
 
 typedef struct {
@@ -46,8 +47,8 @@ Login *login_new(const LoginContext *context, const char *address, const char *s
 /* Accepts NULL. Answers what is owed. */
 void login_free(Login *login);
 
-/* The client has gone: what is owed or held back is refused now, so that everybody who tries a
- * password is told of, also one who does not wait for the answer. */
+/* The client has gone: what is owed, held back or not finished is refused now, so that everybody
+ * who tries a password is told of, also one who does not wait for the answer, or for a VM. */
 void login_give_up(Login *login);
 
 /* The calls of the session. Each answers `reply`; false when the call makes no sense now, after

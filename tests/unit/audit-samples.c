@@ -139,7 +139,7 @@ static void add_words(GArray *samples)
         event.method = method;
         g_array_append_val(samples, event);
     }
-    add_codes(samples, AUDIT_LOGIN_REFUSED, AUDIT_WRONG_CREDENTIALS, AUDIT_CHECK_FAILED);
+    add_codes(samples, AUDIT_LOGIN_REFUSED, AUDIT_WRONG_CREDENTIALS, AUDIT_UNFINISHED);
     add_codes(samples, AUDIT_DEVICE_REFUSED, AUDIT_RULE, AUDIT_LIMIT);
     add_codes(samples, AUDIT_DROPPED, AUDIT_MAX_CONNECTIONS, AUDIT_NO_SESSION);
     add_codes(samples, AUDIT_RELOAD, AUDIT_DONE, AUDIT_REFUSED);

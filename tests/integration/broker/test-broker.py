@@ -5,6 +5,7 @@
 Usage: test-broker.py RDPUSBD FAKE-SESSION. Prints TAP. Whatever is awaited has LIMIT seconds.
 """
 
+import json
 import os
 import pathlib
 import queue
@@ -545,6 +546,31 @@ def test_proofs_that_are_none(folder):
             check(line == denied, line)
         again = Session(daemon, login=False, source='127.0.0.200')
         again.log_in('ann', PASSWORD)
+
+
+def test_proof_without_a_login(folder):
+    """Who proves a password and leaves, or stays silent, knows that it is right: log and audit trail name them."""
+    trail = folder / 'audit.jsonl'
+    path = folder.write('conf', f'[rdpusbd]\naudit={trail}\n[limits]\nlogin-seconds=3\n')
+    known = {'user': f'default\\{USER}', 'vm': 'default', 'method': 'ntlm'}
+    with Daemon(folder, '--config', path) as daemon:
+        for leaves, codes in (True, ['unfinished']), (False, ['timeout', 'unfinished']):
+            session = Session(daemon, login=False)
+            session.expect('configure', '{')
+            session.prove(USER, ntlm.proof(PASSWORD, USER, 'default'), 'default')
+            if leaves:
+                session.tell('exit 0')
+            else:
+                session.event('terminate')
+            session.ended()
+            daemon.log.find(rf'login of user "default\\\\{USER}" from \S+ refused: the password was proved, and the connection')
+            daemon.log.find(' ended: session process')
+            events = [json.loads(line) for line in open(trail)]
+            refused = [event for event in events if event['event'] == 'login-refused' and
+                       event['connection'] == events[-1]['connection']]
+            check([event['code'] for event in refused] == codes, f'{refused}')
+            for event in refused:
+                check(known.items() <= event.items(), f'{event} does not have {known}')
 
 
 def test_ways_to_log_in(folder):
