@@ -49,9 +49,9 @@ typedef enum {
 } LockoutLocks;
 
 /* An attempt was wrong, or refused for a lock: the latter counts no further, or one who goes on
- * trying would keep a user locked for ever. Returns how long to hold the answer back, in
- * microseconds. `*locks`, if `locks` is not NULL, is what is locked from this failure on, for the
- * log: 0 nearly always. */
+ * trying would keep a user locked for ever. Returns the delay, in microseconds: the answer is held
+ * back until a multiple of it since the question. `*locks`, if `locks` is not NULL, is what is
+ * locked from this failure on, for the log: 0 nearly always. */
 gint64 lockout_failed(Lockout *lockout, const char *source, const char *user, gint64 now,
                       LockoutLocks *locks);
 

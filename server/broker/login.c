@@ -100,18 +100,24 @@ static gboolean on_held_back(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* Held back always, counted from the question, so that the time tells nothing of what was wrong. */
+/* Refusals come a multiple of the delay after the question: the time of one tells neither what was
+ * wrong nor, but for whole steps, how long the check took. */
+static gint64 time_left(const Login *login, gint64 delay, gint64 now)
+{
+    return delay - (now - login->asked) % delay;
+}
+
 static void fail(Login *login, bool locked)
 {
     LockoutLocks locks = 0;
     gint64 now = g_get_monotonic_time();
     gint64 delay = lockout_failed(login->context->lockout, login->source, login->name, now, &locks);
-    delay = MAX(0, delay - (now - login->asked));
     if (locks != 0)
         g_warning("too many failed logins of user %s or from %s: locked for a while", login->quoted,
                   login->source);
     login->locked = locked;
-    login->held_back = g_timeout_add(delay / G_TIME_SPAN_MILLISECOND, on_held_back, login);
+    login->held_back =
+        g_timeout_add(time_left(login, delay, now) / G_TIME_SPAN_MILLISECOND, on_held_back, login);
 }
 
 static void succeed(Login *login)

@@ -727,6 +727,59 @@ def test_rules(folder):
                 daemon.log.find(re.escape(f'device {device[:9]} ') + '.*refused: ' + re.escape(refusal) + '$')
 
 
+# ---- PAM ----
+
+def write_pam(folder, script):
+    """What stands for rdpusb-pam: `$request` is the user's name, the address and the password. Returns what tells rdpusbd."""
+    folder.write('pam', f'#!/bin/sh\nrequest=$(tr "\\0" " ")\n{script}\n', 0o755)
+    return {'RDPUSB_PAM': folder / 'pam'}
+
+
+def refusals(daemon, names):
+    """One wrong password for each name, all at once and each from its own address: seconds and the answer, by name."""
+    sessions = {name: Session(daemon, login=False, source=f'127.0.0.{n}') for n, name in enumerate(names, 2)}
+    for session in sessions.values():
+        session.expect('configure', '{')
+    began = time.monotonic()
+    for name, session in sessions.items():
+        session.tell(f'authenticate {name} wrong')
+    answers = {}
+    for name, session in sessions.items():
+        answers[name] = session.lines.next(), time.monotonic() - began
+    return answers
+
+
+def test_time_of_pam(folder):
+    """Refusals come a whole number of delays after the question, so that PAM's time does not tell who was asked about."""
+    environment = write_pam(folder, 'case $request in unknown*) sleep 1.2;; known*) sleep 1.7;; esac; exit 1')
+    steps = {'alice': 1, 'quick': 1, 'unknown': 2, 'known': 2}
+    for passwords in 'users;pam', 'pam':
+        with estate(folder, head=f'passwords={passwords}', environment=environment) as daemon:
+            for name, (answer, seconds) in refusals(daemon, steps).items():
+                check(answer == 'error org.rdpusb.Error.Denied wrong user or password', f'{name}: {answer!r}')
+                check(steps[name] <= seconds < steps[name] + 0.9, f'{passwords}: {name} was refused after {seconds:.2f} s')
+
+
+def test_lockout_with_pam(folder):
+    """Who has failed too often is locked as with the users file, and PAM is not asked any more."""
+    asked = folder.write('asked', '')
+    environment = write_pam(folder, f'echo $request >>{asked}; case $request in *" right") printf dora;; *) exit 1;; esac')
+    with estate(folder, head='passwords=users;pam\n[limits]\nlockout-failures=2',
+                environment=environment) as daemon:
+        first, second, third = (Session(daemon, login=False, source=f'127.0.0.{n}') for n in (2, 3, 4))
+        for session in first, second, third:
+            session.expect('configure', '{')
+        for session in first, second:
+            session.tell('authenticate dora wrong')
+        daemon.log.find('too many failed logins of user "dora"')
+        for session in first, second:
+            session.event('error org.rdpusb.Error.Denied wrong user or password')
+        third.expect('authenticate Dora right', 'error org.rdpusb.Error.Denied wrong user or password')
+        daemon.log.find('login of user "Dora" from .* refused: locked after too many failures')
+        lines = sorted(open(asked).read().splitlines())
+        check(lines == ['dora 127.0.0.2 wrong', 'dora 127.0.0.3 wrong'], f'PAM was asked {lines}')
+
+
 def test_groups_of_pam(folder):
     """Who logs in by PAM is in the system's groups: they open a VM, and rules speak of them."""
     folder.write('pam', '#!/bin/sh\ncase $(tr "\\0" " ") in\n'
