@@ -40,7 +40,8 @@ struct Login {
 
     PamCheck *pam;
     guint held_back; /* source: the refusal */
-    bool locked;     /* is its reason */
+    LoginRefusal refusal;
+    const char *reason;
 };
 
 /* ---- Names ---- */
@@ -77,15 +78,15 @@ static bool is_known(LoginRefusal refusal)
     return refusal == LOGIN_NOT_ALLOWED || refusal == LOGIN_NO_VM;
 }
 
-/* A session whose client has not logged in hears no more of it than the client may know: not who is
- * locked. */
+/* A session whose client has not logged in hears no more of it than the client may know: neither
+ * who is locked, nor whose password was to be checked by whom. */
 static void refuse(Login *login, LoginRefusal refusal, const char *reason)
 {
     login->state = LOGIN_IDLE;
     if (login->reply)
         link_reply_refuse(g_steal_pointer(&login->reply),
                           is_known(refusal) ? LINK_ERROR_NO_VM : LINK_ERROR_DENIED,
-                          refusal == LOGIN_LOCKED ? WRONG_CREDENTIALS : reason);
+                          is_known(refusal) ? reason : WRONG_CREDENTIALS);
     login->events->refused(login->owner, refusal, login->quoted, reason);
 }
 
@@ -93,11 +94,19 @@ static gboolean on_held_back(gpointer data)
 {
     Login *login = data;
     login->held_back = 0;
-    if (login->locked)
-        refuse(login, LOGIN_LOCKED, "locked after too many failures");
-    else
-        refuse(login, LOGIN_WRONG_CREDENTIALS, WRONG_CREDENTIALS);
+    refuse(login, login->refusal, login->reason);
     return G_SOURCE_REMOVE;
+}
+
+/* Returns the delay of the refusal. */
+static gint64 count_failure(Login *login, gint64 now)
+{
+    LockoutLocks locks = 0;
+    gint64 delay = lockout_failed(login->context->lockout, login->source, login->name, now, &locks);
+    if (locks != 0)
+        g_warning("too many failed logins of user %s or from %s: locked for a while", login->quoted,
+                  login->source);
+    return delay;
 }
 
 /* Refusals come a multiple of the delay after the question: the time of one tells neither what was
@@ -107,17 +116,23 @@ static gint64 time_left(const Login *login, gint64 delay, gint64 now)
     return delay - (now - login->asked) % delay;
 }
 
-static void fail(Login *login, bool locked)
+/* `reason` is a constant. */
+static void fail(Login *login, LoginRefusal refusal, const char *reason)
 {
-    LockoutLocks locks = 0;
     gint64 now = g_get_monotonic_time();
-    gint64 delay = lockout_failed(login->context->lockout, login->source, login->name, now, &locks);
-    if (locks != 0)
-        g_warning("too many failed logins of user %s or from %s: locked for a while", login->quoted,
-                  login->source);
-    login->locked = locked;
+    gint64 delay = count_failure(login, now);
+    login->refusal = refusal;
+    login->reason = reason;
     login->held_back =
         g_timeout_add(time_left(login, delay, now) / G_TIME_SPAN_MILLISECOND, on_held_back, login);
+}
+
+static void fail_password(Login *login, bool locked)
+{
+    if (locked)
+        fail(login, LOGIN_LOCKED, "locked after too many failures");
+    else
+        fail(login, LOGIN_WRONG_CREDENTIALS, WRONG_CREDENTIALS);
 }
 
 static void succeed(Login *login)
@@ -189,7 +204,7 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
         login->state = LOGIN_PROVED;
         link_reply_hash(g_steal_pointer(&login->reply), hash);
     } else {
-        fail(login, locked);
+        fail_password(login, locked);
     }
     explicit_bzero(hash, sizeof hash);
     return true;
@@ -199,19 +214,19 @@ bool login_prove_ntlm(Login *login, const LinkNtlmProof *proof, LinkReply *reply
 
 /* Modules may have mapped the name that was typed to another. That must not be somebody whose
  * password is known here, and was not asked for. */
-static bool take_pam_user(Login *login, const char *canonical_user, const char *const *groups)
+static bool is_of_another(const Login *login, const char *canonical_user)
 {
     g_autofree char *typed = users_fold(login->name);
     g_autofree char *canonical = users_fold(canonical_user);
-    if (strcmp(typed, canonical) != 0 && accounts_find(login->context->accounts, canonical_user)) {
-        refuse(login, LOGIN_BROKEN, "PAM gave the name of another user, of the users file");
-        return false;
-    }
+    return strcmp(typed, canonical) != 0 && accounts_find(login->context->accounts, canonical_user);
+}
+
+static void take_pam_user(Login *login, const char *canonical_user, const char *const *groups)
+{
     g_free(login->name);
     login->name = g_strdup(canonical_user);
     g_strfreev(login->groups);
     login->groups = g_strdupv((char **) groups);
-    return true;
 }
 
 static void on_pam(void *owner, bool allowed, const char *canonical_user, const char *const *groups,
@@ -220,13 +235,14 @@ static void on_pam(void *owner, bool allowed, const char *canonical_user, const 
     Login *login = owner;
     if (!allowed) {
         g_message("login of user %s from %s: PAM: %s", login->quoted, login->address, reason);
-        fail(login, false);
-        return;
+        fail_password(login, false);
+    } else if (is_of_another(login, canonical_user)) {
+        fail(login, LOGIN_BROKEN, "PAM gave the name of another user, of the users file");
+    } else {
+        succeed(login);
+        take_pam_user(login, canonical_user, groups);
+        enter(login);
     }
-    succeed(login);
-    if (!take_pam_user(login, canonical_user, groups))
-        return;
-    enter(login);
 }
 
 /* Without the port: modules compare it with what an administrator wrote, and look it up. */
@@ -250,7 +266,7 @@ static void ask_pam(Login *login, const char *password)
         return;
     g_warning("login of user %s from %s: PAM cannot be asked: %s", login->quoted, login->address,
               error->message);
-    refuse(login, LOGIN_BROKEN, "the password cannot be checked");
+    fail(login, LOGIN_BROKEN, "the password cannot be checked");
 }
 
 static void check_password(Login *login, const char *password)
@@ -268,7 +284,7 @@ static void check_password(Login *login, const char *password)
                !(user && config_has_passwords(config, "users"))) {
         ask_pam(login, password);
     } else {
-        fail(login, locked);
+        fail_password(login, locked);
     }
 }
 
@@ -309,7 +325,9 @@ void login_give_up(Login *login)
         g_source_remove(login->held_back);
         on_held_back(login);
     } else if (login->state == LOGIN_CHECKING) {
+        /* A session that was taken over could go when a right password would have been answered. */
         g_clear_pointer(&login->pam, pam_check_free);
+        count_failure(login, g_get_monotonic_time());
         refuse(login, LOGIN_UNFINISHED, "the connection ended before the password was checked");
     } else if (login->state == LOGIN_PROVED) {
         refuse(login, LOGIN_UNFINISHED,

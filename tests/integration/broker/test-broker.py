@@ -10,6 +10,7 @@ import os
 import pathlib
 import queue
 import re
+import select
 import shutil
 import signal
 import socket
@@ -751,8 +752,9 @@ def refusals(daemon, names):
 
 def test_time_of_pam(folder):
     """Refusals come a whole number of delays after the question, so that PAM's time does not tell who was asked about."""
-    environment = write_pam(folder, 'case $request in unknown*) sleep 1.2;; known*) sleep 1.7;; esac; exit 1')
-    steps = {'alice': 1, 'quick': 1, 'unknown': 2, 'known': 2}
+    environment = write_pam(folder, 'case $request in unknown*) sleep 1.2;; known*) sleep 1.7;;\n'
+                                    'mapped*) printf alice; exit 0;; esac; exit 1')
+    steps = {'alice': 1, 'quick': 1, 'mapped': 1, 'unknown': 2, 'known': 2}
     for passwords in 'users;pam', 'pam':
         with estate(folder, head=f'passwords={passwords}', environment=environment) as daemon:
             for name, (answer, seconds) in refusals(daemon, steps).items():
@@ -778,6 +780,46 @@ def test_lockout_with_pam(folder):
         daemon.log.find('login of user "Dora" from .* refused: locked after too many failures')
         lines = sorted(open(asked).read().splitlines())
         check(lines == ['dora 127.0.0.2 wrong', 'dora 127.0.0.3 wrong'], f'PAM was asked {lines}')
+
+
+def test_pam_that_cannot_be_asked(folder):
+    """The same answer in the same time as after a wrong password, and it counts: who has no password here is not told."""
+    environment = write_pam(folder, 'exit 1')
+    names = 'alice', 'dora', 'e' * 300
+    with estate(folder, head='passwords=users;pam\n[limits]\nlockout-failures=1', environment=environment) as daemon:
+        os.unlink(folder / 'pam')
+        for name, (answer, seconds) in refusals(daemon, names).items():
+            check(answer == 'error org.rdpusb.Error.Denied wrong user or password', f'{name}: {answer!r}')
+            check(1 <= seconds < 1.9, f'{name} was refused after {seconds:.2f} s')
+        daemon.stop()
+        log = daemon.log.rest()
+        for name, reason in zip(names, ('wrong user or password', *['the password cannot be checked'] * 2)):
+            for text in f'too many failed logins of user "{name[:99]}', f'login of user "{name[:99]}':
+                check(any(text in line for line in log), f'{text} is not in the log')
+            check(any(f'login of user "{name[:99]}' in line and line.endswith(f'refused: {reason}') for line in log),
+                  f'{name}: no refusal for {reason}')
+
+
+def test_session_that_ends_while_pam_is_asked(folder):
+    """Not to hear the answer is a failure too."""
+    os.mkfifo(folder / 'asked')
+    asked = os.open(folder / 'asked', os.O_RDWR)
+    environment = write_pam(folder, f'echo $request >{folder / "asked"}; exec sleep 60')
+    with estate(folder, '--audit', folder / 'audit.jsonl', head='passwords=pam\n[limits]\nlockout-failures=1',
+                environment=environment) as daemon:
+        session = Session(daemon, login=False)
+        session.expect('configure', '{')
+        pid = re.search(r'pid (\d+)', session.expect('inspect', 'fds'))[1]
+        session.tell('authenticate dora guess')
+        check(select.select([asked], [], [], LIMIT)[0], 'PAM was not asked')
+        os.kill(int(pid), signal.SIGKILL)
+        daemon.log.find('too many failed logins of user "dora" or from 127.0.0.1: locked')
+        daemon.log.find('login of user "dora" from .* refused: the connection ended before the password was checked')
+        daemon.log.find(' ended: session process was killed')
+        events = [json.loads(line) for line in open(folder / 'audit.jsonl')]
+        refused = [(event['user'], event['method'], event['code']) for event in events if event['event'] == 'login-refused']
+        check(refused == [('dora', 'pam', 'unfinished')], refused)
+    os.close(asked)
 
 
 def test_groups_of_pam(folder):
