@@ -4,6 +4,7 @@
  */
 #include "protocol.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -168,6 +169,14 @@ static int prepare(pam_handle_t *pam, const Request *request)
 
 /* --- the answer --- */
 
+/* A newline within a name would make a group of what stands behind it. */
+static bool has_controls(const char *name)
+{
+    while (*name && !iscntrl((unsigned char) *name))
+        name++;
+    return *name != '\0';
+}
+
 /* What getpwnam(3) leaves behind when there simply is none. */
 static bool is_absence(int error)
 {
@@ -182,6 +191,8 @@ static int print_group(gid_t group)
     const struct group *entry = getgrgid(group);
     if (!entry && !is_absence(errno))
         return say(CHECK_BROKEN, "cannot look a group of the user up", strerror(errno));
+    if (entry && has_controls(entry->gr_name))
+        return say(CHECK_BROKEN, "the name of a group of the user has control characters", NULL);
     if (entry)
         printf("\n%s", entry->gr_name);
     return CHECK_ALLOWED;
@@ -211,6 +222,8 @@ static int print_user(pam_handle_t *pam)
     int result = pam_get_item(pam, PAM_USER, &user);
     if (result != PAM_SUCCESS || !user || !*(const char *) user)
         return say(CHECK_BROKEN, "PAM let a user in without a name", NULL);
+    if (has_controls(user))
+        return say(CHECK_BROKEN, "PAM let a user in whose name has control characters", NULL);
     fputs(user, stdout);
     int status = print_groups(user);
     if (status != CHECK_ALLOWED)

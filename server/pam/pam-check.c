@@ -75,15 +75,16 @@ static gboolean on_timeout(gpointer data)
 
 /* --- the answer --- */
 
+static bool is_printable(const char *text)
+{
+    while (*text && g_unichar_isprint(g_utf8_get_char(text)))
+        text = g_utf8_next_char(text);
+    return !*text;
+}
+
 static bool is_name(const char *text, gsize max)
 {
-    if (!*text || strlen(text) > max)
-        return false;
-    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
-        if (!g_unichar_isprint(g_utf8_get_char(c)))
-            return false;
-    }
-    return true;
+    return *text && strlen(text) <= max && is_printable(text);
 }
 
 static char *describe_end(const PamCheck *check)
@@ -201,6 +202,16 @@ static bool check_length(const char *text, gsize max, const char *what, GError *
     return false;
 }
 
+/* A newline would make a group of what stands behind it, if a module lets it pass. */
+static bool check_printable(const char *text, const char *what, GError **error)
+{
+    if (is_printable(text))
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                "the %s has characters that cannot be printed", what);
+    return false;
+}
+
 /* What PAM's modules see of the broker's environment. */
 static GSubprocess *spawn(const char *program, const char *confdir, GError **error)
 {
@@ -254,6 +265,7 @@ PamCheck *pam_check_new(const char *program, const char *confdir, const char *us
                         GError **error)
 {
     if (!check_length(user, CHECK_MAX_USER, "user's name", error) ||
+        !check_printable(user, "user's name", error) ||
         !check_length(address, CHECK_MAX_ADDRESS, "client's address", error) ||
         !check_length(password, CHECK_MAX_PASSWORD, "password", error))
         return NULL;

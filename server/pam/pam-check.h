@@ -20,7 +20,8 @@ typedef void (*PamCheckDone)(void *owner, bool allowed, const char *canonical_us
                              const char *const *groups, const char *reason);
 
 /* `program`: the path of rdpusb-pam. `confdir`: where the service's file is, NULL for the system's
- * folders. NULL: the program does not start, or a text is too long (protocol.h). */
+ * folders. `user`: in UTF-8. NULL: the program does not start, a text is too long (protocol.h), or
+ * `user` has characters that cannot be printed. */
 PamCheck *pam_check_new(const char *program, const char *confdir, const char *user,
                         const char *address, const char *password, PamCheckDone done, void *owner,
                         GError **error);

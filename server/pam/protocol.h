@@ -3,8 +3,8 @@
  * What the broker and rdpusb-pam say to each other. The broker writes the user's name, the client's
  * address and the password to standard input, each ended by NUL. The answer is the exit status.
  * With CHECK_ALLOWED, standard output has the name that PAM knows the user by, and the names of the
- * groups that the system knows of this user, separated by newlines; otherwise standard error has a
- * line that says why, for the log.
+ * groups that the system knows of this user, separated by newlines, which no name has in it;
+ * otherwise standard error has a line that says why, for the log.
  */
 #pragma once
 

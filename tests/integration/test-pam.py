@@ -97,6 +97,13 @@ def canonical(test):
     equal(service.ask('anonymous', password='a@b'), (ALLOWED, 'ftp', ''), 'answer')
 
 
+@scenario('a name that would be read as the name of a group as well is nobody\'s')
+def newline(test):
+    service = Service(test, 'auth required pam_permit.so', 'account required pam_permit.so')
+    for user in ('alice\nadmins', '\nadmins', 'alice\n', 'alice\tadmins', 'alice\x7f'):
+        service.refuses(BROKEN, 'PAM let a user in whose name has control characters', user=user)
+
+
 @scenario('the groups that the system knows of a user are told')
 def groups(test):
     service = Service(test, 'auth required pam_permit.so', 'account required pam_permit.so')

@@ -223,6 +223,10 @@ static void test_impossible(void)
     check_impossible("/nonexistent/rdpusb-pam", "alice", "x", "No such file");
     check_impossible("/bin/true", "alice", text, "the password is longer than 1024 bytes");
     check_impossible("/bin/true", text, "x", "the user's name is longer than 256 bytes");
+    const char *unprintable = "the user's name has characters that cannot be printed";
+    check_impossible("/bin/true", "alice\nadmins", "x", unprintable);
+    check_impossible("/bin/true", "alice\x7f", "x", unprintable);
+    check_impossible("/bin/true", "alice\xc2\x85", "x", unprintable); /* U+0085, the next line */
 }
 
 int main(int argc, char **argv)
