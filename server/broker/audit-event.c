@@ -24,7 +24,6 @@ static const char *const type_names[] = {
 
 static const char *const method_names[] = {
     [AUDIT_METHOD_NTLM] = "ntlm",
-    [AUDIT_METHOD_KERBEROS] = "kerberos",
     [AUDIT_METHOD_USERS_FILE] = "users-file",
     [AUDIT_METHOD_PAM] = "pam",
 };

@@ -28,8 +28,7 @@ typedef enum {
 typedef enum {
     AUDIT_METHOD_NONE,
     AUDIT_METHOD_NTLM,
-    AUDIT_METHOD_KERBEROS,
-    AUDIT_METHOD_USERS_FILE, /* a password over TLS */
+    AUDIT_METHOD_USERS_FILE, /* a password: over TLS, or with a Kerberos ticket */
     AUDIT_METHOD_PAM,
 } AuditMethod;
 

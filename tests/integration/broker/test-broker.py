@@ -836,6 +836,24 @@ def test_groups_of_pam(folder):
         Session(daemon, login=False).log_in('fritz', 'x', 'error org.rdpusb.Error.Denied')
 
 
+def test_methods_in_the_trail(folder):
+    """Each way to log in that the schema of the audit trail has is one that there is."""
+    schema = pathlib.Path(__file__).resolve().parents[3] / 'docs/audit.schema.json'
+    trail = folder / 'audit.jsonl'
+    with estate(folder, '--audit', trail, '--security', 'nla,tls', head='passwords=users;pam',
+                environment=write_pam(folder, 'printf "dora\\nstaff"')) as daemon:
+        session = Session(daemon, login=False)
+        session.expect('configure', '{')
+        session.prove('bob', ntlm.proof(PASSWORD, 'bob'))
+        session.expect('authenticate bob x', 'authenticated bob lab')
+        Session(daemon, login=False).log_in('bob', PASSWORD)
+        Session(daemon, login=False).log_in('dora', 'x')
+        events = [json.loads(line) for line in open(trail)]
+        methods = [event['method'] for event in events if event['event'] == 'login']
+        check(methods == ['ntlm', 'users-file', 'pam'], methods)
+        check(methods == json.load(open(schema))['properties']['method']['enum'], f'{schema} has others than {methods}')
+
+
 def test_filter_of_a_vm(folder):
     filter = '0x03,-1,-1,-1,0|-1,-1,-1,-1,1'
     with estate(folder, win10=f'filter={filter}') as daemon:
