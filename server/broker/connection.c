@@ -30,6 +30,7 @@ struct Connection {
     Link *link;
     bool configured;
     bool dropped;
+    bool ending; /* nobody logs in or attaches any more */
     Login *login;
     unsigned attempts;
     unsigned invalid_calls;
@@ -76,8 +77,14 @@ static gboolean on_end_deadline(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* Once: whatever the session does meanwhile, it gets no more time. A password that is still being
+ * checked is nobody's any more. */
 static void expect_end(Connection *connection)
 {
+    if (connection->ending)
+        return;
+    connection->ending = true;
+    login_give_up(connection->login);
     g_clear_handle_id(&connection->deadline, g_source_remove);
     connection->deadline = g_timeout_add_seconds(END_SECONDS, on_end_deadline, connection);
 }
@@ -216,7 +223,8 @@ static void refuse_call(Connection *connection, LinkReply *reply, const char *re
 
 static bool may_log_in(const Connection *connection)
 {
-    return connection->configured && !connection->user && connection->attempts < MAX_LOGIN_ATTEMPTS;
+    return connection->configured && !connection->user && !connection->ending &&
+           connection->attempts < MAX_LOGIN_ATTEMPTS;
 }
 
 static void on_prove_ntlm(void *owner, const LinkNtlmProof *proof, LinkReply *reply)

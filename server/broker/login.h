@@ -47,8 +47,10 @@ Login *login_new(const LoginContext *context, const char *address, const char *s
 /* Accepts NULL. Answers what is owed. */
 void login_free(Login *login);
 
-/* The client has gone: what is owed, held back or not finished is refused now, so that everybody
- * who tries a password is told of, also one who does not wait for the answer, or for a VM. */
+/* The client has gone, or has to go: what is owed, held back or not finished is refused now, so
+ * that everybody who tries a password is told of, also one who does not wait for the answer, or for
+ * a VM.
+ */
 void login_give_up(Login *login);
 
 /* The calls of the session. Each answers `reply`; false when the call makes no sense now, after

@@ -220,6 +220,22 @@ static void do_authenticate_in(Fake *fake, char **words)
     authenticate(fake, words[2], words[1], words[3]);
 }
 
+/* ask USER PASSWORD: authenticates, and does not wait for the answer. */
+static void do_ask(Fake *fake, char **words)
+{
+    link_broker1_call_authenticate(fake->broker, words[1], "", words[2], "computer", NULL, NULL,
+                                   NULL);
+    say(fake, "asked");
+}
+
+/* close: the link. */
+static void do_close(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_dbus_connection_close_sync(fake->connection, NULL, &error);
+    say_result(fake, "closed", error);
+}
+
 /* Bytes as hexadecimal digits. */
 static GVariant *bytes_of(const char *digits)
 {
@@ -437,6 +453,8 @@ static const struct {
     {"configure", 1, do_configure},
     {"authenticate", 3, do_authenticate},
     {"authenticate-in", 4, do_authenticate_in},
+    {"ask", 3, do_ask},
+    {"close", 1, do_close},
     {"prove", 7, do_prove},
     {"attach", 4, do_attach},
     {"describe", 3, do_describe},

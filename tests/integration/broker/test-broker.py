@@ -591,6 +591,43 @@ def test_ways_to_log_in(folder):
         session.expect(f'authenticate {USER} {PASSWORD}', f'authenticated {USER} one')
 
 
+def why_it_ended(daemon, audit):
+    """What the audit trail says of the only connection, whose process did not want to end."""
+    daemon.log.find('does not end, killing it')
+    daemon.log.find('session process was killed by signal 9')
+    events = [json.loads(line) for line in open(audit)]
+    check('login' not in [event['event'] for event in events], events)
+    return events[-1]['reason']
+
+
+def test_nobody_logs_in_at_the_end(folder):
+    """With a proof from before, or a password that PAM had yet to check."""
+    path = folder.write('conf', '[limits]\nlogin-seconds=1\n')
+    with Daemon(folder, '--config', path, '--audit', folder / 'late') as daemon:
+        late = Session(daemon, login=False)
+        late.expect('stubborn', 'stubborn')
+        late.expect('configure', '{')
+        late.prove(USER, ntlm.proof(PASSWORD, USER))
+        late.event('terminate')
+        late.expect('authenticate x x', 'error org.rdpusb.Error.Invalid')
+        late.expect('attach 1 stick 1', 'error org.rdpusb.Error.Invalid')
+        check(why_it_ended(daemon, folder / 'late') == 'nobody logged in in time', 'another reason')
+    for pipe in 'asked', 'go':
+        os.mkfifo(folder / pipe)
+    folder.write('pam', f'#!/bin/sh\necho > {folder / "asked"}\nread go < {folder / "go"}\nprintf "dora\\nstaff"\n', 0o755)
+    with estate(folder, '--passwords', 'pam', '--audit', folder / 'left', '--log-level', 'debug',
+                environment={'RDPUSB_PAM': folder / 'pam'}) as daemon, open(folder / 'go', 'r+b', buffering=0) as go:
+        left = Session(daemon, login=False)
+        left.expect('configure', '{')
+        left.expect('ask dora x', 'asked')
+        open(folder / 'asked').read()
+        left.expect('close', 'closed')
+        daemon.log.find('link closed')
+        go.write(b'\n')
+        why_it_ended(daemon, folder / 'left')
+        check('the connection ended before the password was checked' in open(folder / 'left').read(), 'no word of the attempt')
+
+
 # ---- VMs ----
 
 STAFF = ('alice', 'staff'), ('bob', ''), ('carol', 'visitors')
