@@ -9,6 +9,11 @@
 /* Of one connection. A person may try often; a program that never ends would fill the log. */
 #define MAX_REFUSALS 1000
 
+/* So many devices may come at once, and after them one per interval: a device that restarts day and
+ * night is below that. */
+#define MAX_ATTACHES    1000
+#define ATTACH_INTERVAL (2 * G_TIME_SPAN_SECOND)
+
 struct Attachments {
     const Services *services;
     const Login *login;
@@ -18,6 +23,8 @@ struct Attachments {
     void *owner;
     GHashTable *devices; /* number -> Device; numbers are the session's own */
     unsigned refusals;
+    gint64 paid_until; /* monotonic: an interval for each Attach; the more it is ahead, the less are
+                          left */
 };
 
 typedef struct {
@@ -84,6 +91,22 @@ static void audit_refusal(const Attachments *attachments, const Description *des
                                     .reason = reason});
 }
 
+/* ---- How often ---- */
+
+static void count_refusal(Attachments *attachments)
+{
+    if (++attachments->refusals == MAX_REFUSALS)
+        attachments->events->too_often(attachments->owner, "too many refused devices");
+}
+
+static void count_attach(Attachments *attachments)
+{
+    gint64 now = g_get_monotonic_time();
+    attachments->paid_until = MAX(attachments->paid_until, now) + ATTACH_INTERVAL;
+    if (attachments->paid_until - now > MAX_ATTACHES * ATTACH_INTERVAL)
+        attachments->events->too_often(attachments->owner, "devices come and go too often");
+}
+
 /* ---- Whether it may come ---- */
 
 /* Why this user may not have this device at this VM; NULL if they may. */
@@ -111,8 +134,7 @@ static bool refuse(Attachments *attachments, const Description *description, con
 {
     g_warning("%s of user %s refused: %s", description->label, attachments->user, reason);
     g_set_error_literal(error, LINK_ERROR, LINK_ERROR_DENIED, reason);
-    if (++attachments->refusals == MAX_REFUSALS)
-        attachments->events->refused_too_often(attachments->owner);
+    count_refusal(attachments);
     return false;
 }
 
@@ -213,6 +235,7 @@ bool attachments_attach(Attachments *attachments, guint32 number, GVariant *vari
         return refuse(attachments, description, refusal, error);
     g_hash_table_insert(attachments->devices, GUINT_TO_POINTER(number),
                         device_new(attachments, number, g_steal_pointer(&description)));
+    count_attach(attachments);
     return true;
 }
 
@@ -245,6 +268,8 @@ bool attachments_detached(Attachments *attachments, guint32 number, const char *
         audit_refusal(attachments, device->description, AUDIT_GUEST, NULL, reason);
     audit_detach(device, bytes, reason);
     g_hash_table_remove(attachments->devices, GUINT_TO_POINTER(number));
+    if (refused)
+        count_refusal(attachments);
     return true;
 }
 

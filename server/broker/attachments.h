@@ -14,8 +14,8 @@ typedef struct Attachments Attachments;
 typedef struct {
     /* To be completed with what the connection knows, and written. */
     void (*audit)(void *owner, const AuditEvent *event);
-    /* More devices were refused than a client has: called once. */
-    void (*refused_too_often)(void *owner);
+    /* More devices came, or were refused, than a client has: no Attach any more. */
+    void (*too_often)(void *owner, const char *reason);
 } AttachmentEvents;
 
 /* Of who has logged in; `user` names them and the VM, for the log. All but `user` outlive it. */

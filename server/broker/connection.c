@@ -250,15 +250,15 @@ static void on_audit(void *owner, const AuditEvent *event)
     audit(owner, *event);
 }
 
-/* It offers what the rules refuse without end: a client does not, and each is a line of the log. */
-static void on_refused_too_often(void *owner)
+/* It offers devices without end: a client does not, and each is a line of the log. */
+static void on_too_often(void *owner, const char *reason)
 {
     Connection *connection = owner;
-    g_warning("connection from %s: too many refused devices: ended", connection->peer);
-    connection_disconnect(connection, "too many refused devices");
+    g_warning("connection from %s: %s: ended", connection->peer, reason);
+    connection_disconnect(connection, reason);
 }
 
-static const AttachmentEvents attachment_events = {on_audit, on_refused_too_often};
+static const AttachmentEvents attachment_events = {on_audit, on_too_often};
 
 static void on_login_accepted(void *owner)
 {
@@ -323,6 +323,10 @@ static bool on_attach(void *owner, guint32 number, GVariant *description, GError
     GError *problem = NULL;
     if (!connection->user)
         return invalid(connection, error, "Attach before the login");
+    if (connection->ending) { /* no fault of the session's, if it has not heard of that */
+        g_set_error_literal(error, LINK_ERROR, LINK_ERROR_DENIED, "the connection is ending");
+        return false;
+    }
     bool done = attachments_attach(connection->attachments, number, description, &problem);
     return judge(connection, done, problem, error);
 }

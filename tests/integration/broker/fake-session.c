@@ -329,6 +329,31 @@ static void do_detached(Fake *fake, char **words)
     say_result(fake, "told", error);
 }
 
+static GVariant *some_device(void)
+{
+    g_auto(GVariantDict) description = G_VARIANT_DICT_INIT(NULL);
+    g_variant_dict_insert(&description, "vendor", "q", 0x1d6b);
+    g_variant_dict_insert(&description, "product", "q", 0x0104);
+    return g_variant_dict_end(&description);
+}
+
+/* cycle COUNT left|refused: so many devices come and leave again, if they may come, or are refused
+ * by the guest. Says how many came, and why the last one did not. */
+static void do_cycle(Fake *fake, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    bool refused = strcmp(words[2], "refused") == 0;
+    int attached = 0;
+    for (int i = 0; i < atoi(words[1]); i++) {
+        g_clear_error(&error);
+        if (!link_broker1_call_attach_sync(fake->broker, 1, some_device(), NULL, &error))
+            continue;
+        attached++;
+        link_broker1_call_detached_sync(fake->broker, 1, words[2], refused, 0, 0, NULL, NULL);
+    }
+    say(fake, "cycled %d %s", attached, error ? error->message : "");
+}
+
 /* send NUMBER TEXT: to the guest; \n is a newline. */
 static void do_send(Fake *fake, char **words)
 {
@@ -460,6 +485,7 @@ static const struct {
     {"describe", 3, do_describe},
     {"lost", 3, do_lost},
     {"detached", 3, do_detached},
+    {"cycle", 3, do_cycle},
     {"send", 3, do_send},
     {"inspect", 1, do_inspect},
     {"flood", 1, do_flood},

@@ -1276,6 +1276,30 @@ def test_session_without_sense_is_ended(folder):
         daemon.log.find('session process was killed')
 
 
+def test_devices_that_come_and_go_without_end(folder):
+    """Each is a line of the log and of the audit trail: refused by a rule, by the guest, or let in and gone again."""
+    refused, changing = 'too many refused devices', 'devices come and go too often'
+    for rule, how, came, kind, reason in (
+            ('block', 'left', (0, 0), 'device-refused', refused), ('allow', 'refused', (1000, 1000), 'device-refused', refused),
+            ('allow', 'left', (1001, 1050), None, changing)):
+        folder.write_rules(rule)
+        trail = folder / f'{rule}-{how}'
+        with Daemon(folder, '--audit', trail) as daemon:
+            session = Session(daemon)
+            session.tell(f'cycle 1100 {how}')
+            line = session.lines.next()
+            while line.startswith('waiting'):
+                line = session.lines.next()
+            number = re.match(r'cycled (\d+) .*the connection is ending$', line)
+            check(number and came[0] <= int(number[1]) <= came[1], f'{rule}, {how}: {line!r}')
+            daemon.log.find(f'connection from .*: {reason}: ended$')
+            daemon.log.find('session process exited')
+        events = [json.loads(line) for line in open(trail)]
+        check(events[-1]['reason'] == reason, events[-1])
+        if kind:
+            check([event['event'] for event in events].count(kind) == 1000, f'{rule}, {how}: {len(events)} events')
+
+
 def test_stop_tells_every_session(folder):
     for by in signal.SIGTERM, signal.SIGINT:
         with Daemon(folder) as daemon:
