@@ -408,7 +408,8 @@ Connection *connection_new(const Services *services, int client, const Arrival *
     connection->since = g_get_monotonic_time();
     connection->login =
         login_new(&services->login, arrival->peer, arrival->source, &login_events, connection);
-    connection->link = link_new(&link_calls, connection, &link_fd, error);
+    connection->link = link_new(&link_calls, connection,
+                                services->config->limits.max_device_channels, &link_fd, error);
     if (connection->link)
         connection->process = start_process(connection, client, link_fd, error);
     else

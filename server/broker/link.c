@@ -15,16 +15,24 @@
  * a handful; GDBus would queue any number, in both directions. */
 #define MAX_HELD 256
 
+/* Calls to the session that it has not answered, of all kinds. A sound one answers at once. */
+#define MAX_UNANSWERED 1024
+/* Of those that bring a stream, each of which is a descriptor until it is taken: one for each
+ * device that it may have, and some for devices that it has let go meanwhile. */
+#define MORE_STREAMS 16
+
 /* The three messages of NTLM together; FreeRDP takes tokens of 12000 bytes each at most. */
 #define MAX_NTLM_BYTES 65536
 
 G_DEFINE_QUARK(rdpusbd - link - error - quark, link_error)
 
-/* Counts for MAX_HELD. Shared with GDBus' thread, which outlives the link by a moment. */
+/* What is under way. Shared with GDBus' thread, which outlives the link by a moment. */
 typedef struct {
     gint held;
     gint flooded;
-    Link *link; /* main context only; NULL when the link is freed */
+    Link *link; /* main context only, as what follows; NULL when the link is freed */
+    guint unanswered;
+    guint streams; /* of them */
 } Meter;
 
 struct Link {
@@ -36,6 +44,7 @@ struct Link {
     LinkBroker1 *broker;
     LinkSession1 *session;
     Meter *meter;
+    guint max_streams;
     GPtrArray *replies; /* of LinkReply, owed */
 };
 
@@ -276,8 +285,11 @@ static bool link_up(Link *link, GError **error)
                                                  G_DBUS_PROXY_FLAGS_DO_NOT_LOAD_PROPERTIES |
                                                      G_DBUS_PROXY_FLAGS_DO_NOT_CONNECT_SIGNALS,
                                                  NULL, OBJECT_PATH, NULL, error);
-    return link->session &&
-           g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(link->broker),
+    if (!link->session)
+        return false;
+    /* What is not answered counts as long as it takes. */
+    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(link->session), G_MAXINT);
+    return g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(link->broker),
                                             link->connection, OBJECT_PATH, error);
 }
 
@@ -342,7 +354,8 @@ static LinkBroker1 *broker_new(Link *link)
     return broker;
 }
 
-Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **error)
+Link *link_new(const LinkCalls *calls, void *owner, guint max_devices, int *session_fd,
+               GError **error)
 {
     LinkGate *gate = NULL;
     g_autoptr(GIOStream) stream = stream_new(session_fd, &gate, error);
@@ -355,6 +368,7 @@ Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **er
     link->cancellable = g_cancellable_new();
     link->replies = g_ptr_array_new();
     link->broker = broker_new(link);
+    link->max_streams = max_devices + MORE_STREAMS;
     link->meter = g_atomic_rc_box_new0(Meter);
     link->meter->link = link;
     /* Whoever holds the other end is our session: nobody else ever had it. So its user id, which
@@ -388,40 +402,79 @@ void link_free(Link *link)
 
 /* ---- Calls to the session ---- */
 
+/* False if there is no session, or, from here on, none any more: what it does not take would pile
+ * up with us. */
+static bool may_call(Link *link, bool is_stream)
+{
+    const Meter *meter = link->meter;
+    if (link->session &&
+        (meter->unanswered >= MAX_UNANSWERED || (is_stream && meter->streams >= link->max_streams)))
+        link_over(link, "the session does not answer");
+    return link->session != NULL;
+}
+
+static Meter *count_call(Link *link, bool is_stream)
+{
+    link->meter->unanswered++;
+    link->meter->streams += is_stream;
+    return g_atomic_rc_box_acquire(link->meter);
+}
+
+/* Whatever the answer is. */
+static void on_answered(GObject *session, GAsyncResult *result, gpointer data)
+{
+    Meter *meter = data;
+    meter->unanswered--;
+    meter_unref(meter);
+}
+
+static void on_stream_answered(GObject *session, GAsyncResult *result, gpointer data)
+{
+    Meter *meter = data;
+    meter->streams--;
+    on_answered(session, result, meter);
+}
+
 bool link_connect(Link *link, guint32 device, const char *port, int stream)
 {
     g_autoptr(GUnixFDList) streams = g_unix_fd_list_new();
-    if (!link->session || g_unix_fd_list_append(streams, stream, NULL) != 0)
+    if (!may_call(link, true) || g_unix_fd_list_append(streams, stream, NULL) != 0)
         return false;
     link_session1_call_connect(link->session, device, port, g_variant_new_handle(0), streams, NULL,
-                               NULL, NULL);
+                               on_stream_answered, count_call(link, true));
     return true;
 }
 
+/* Comes once for a device, before its streams, and so is counted with them. */
 bool link_capture(Link *link, guint32 device, const char *port, int file, guint64 max_bytes)
 {
     g_autoptr(GUnixFDList) files = g_unix_fd_list_new();
-    if (!link->session || g_unix_fd_list_append(files, file, NULL) != 0)
+    if (!may_call(link, false) || g_unix_fd_list_append(files, file, NULL) != 0)
         return false;
     link_session1_call_capture(link->session, device, port, g_variant_new_handle(0), max_bytes,
-                               files, NULL, NULL, NULL);
+                               files, NULL, on_answered, count_call(link, false));
     return true;
 }
 
 bool link_waiting(Link *link, guint32 device, const char *reason)
 {
-    if (link->session)
-        link_session1_call_waiting(link->session, device, reason, NULL, NULL, NULL);
-    return link->session != NULL;
+    if (!may_call(link, false))
+        return false;
+    link_session1_call_waiting(link->session, device, reason, NULL, on_answered,
+                               count_call(link, false));
+    return true;
 }
 
 bool link_detach(Link *link, guint32 device, const char *reason)
 {
-    if (link->session)
-        link_session1_call_detach(link->session, device, reason, NULL, NULL, NULL);
-    return link->session != NULL;
+    if (!may_call(link, false))
+        return false;
+    link_session1_call_detach(link->session, device, reason, NULL, on_answered,
+                              count_call(link, false));
+    return true;
 }
 
+/* The last call: nobody counts its answer. */
 bool link_disconnect(Link *link, const char *reason)
 {
     if (link->session)

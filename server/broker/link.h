@@ -45,8 +45,10 @@ typedef struct {
 
 typedef struct Link Link;
 
-/* Makes the link; `*session_fd` is the other end, for the session process. */
-Link *link_new(const LinkCalls *calls, void *owner, int *session_fd, GError **error);
+/* Makes the link; `*session_fd` is the other end, for the session process. `max_devices`: that it
+ * may have attached. */
+Link *link_new(const LinkCalls *calls, void *owner, guint max_devices, int *session_fd,
+               GError **error);
 /* Accepts NULL. */
 void link_free(Link *link);
 
@@ -56,7 +58,8 @@ void link_reply_welcome(LinkReply *reply, const char *name, const char *vm);  /*
 void link_reply_refuse(LinkReply *reply, LinkError code, const char *reason); /* of any */
 
 /* The calls of org.rdpusb.Session1. On a link that is not up, or over, they do nothing and are
- * false; the session's answer is not waited for. `stream` and `file` stay the caller's. */
+ * false; the session's answer is not waited for, but one that owes too many is ended, by closed()
+ * from within the call. `stream` and `file` stay the caller's. */
 bool link_capture(Link *link, guint32 device, const char *port, int file, guint64 max_bytes);
 bool link_connect(Link *link, guint32 device, const char *port, int stream);
 bool link_waiting(Link *link, guint32 device, const char *reason);

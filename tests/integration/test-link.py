@@ -292,4 +292,30 @@ def large_messages(test):
     world.check_memory()
 
 
+MAX_STREAMS = 32 + 16  # that a session has not taken: max-device-channels, and some
+
+
+@scenario('a session that takes nothing of what it is sent is ended, and costs few descriptors')
+def deaf_session(test):
+    world = World(test)
+    alice = world.attached('alice', world.a)
+    before = world.daemon.settled_descriptors()
+    bob = world.session('bob')
+    bob.ask('deaf')
+    log = world.daemon.errors.mark()
+    with_bob = len(world.daemon.descriptors())
+    most = 0
+    for _ in range(MAX_STREAMS + 1):
+        bob.ask('shout attach')
+        world.b.accept()
+        bob.ask('shout detached')
+        most = max(most, len(world.daemon.descriptors()))
+    world.daemon.errors.wait('link closed: the session does not answer', SOON, log)
+    expect(most - with_bob < MAX_STREAMS + 8, f'{most - with_bob} descriptors for a session that takes nothing')
+    bob.ended()
+    world.daemon.wait_descriptors(before)
+    world.works(alice, world.a)
+    world.check_memory()
+
+
 main()

@@ -30,6 +30,7 @@ typedef struct {
     LinkBroker1 *broker;
     GHashTable *streams; /* number -> GIOStream */
     bool stubborn;       /* does not end on Disconnect */
+    bool deaf;           /* does not read the link */
 } Fake;
 
 static void say(Fake *fake, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -402,6 +403,41 @@ static void do_flood(Fake *fake, char **words)
     say(fake, "flooded");
 }
 
+/* In GDBus' thread, which is the one that reads. */
+static GDBusMessage *hold(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
+                          gpointer data)
+{
+    while (incoming)
+        pause();
+    return message;
+}
+
+/* deaf: reads no more than the next message. */
+static void do_deaf(Fake *fake, char **words)
+{
+    fake->deaf = true;
+    g_dbus_connection_add_filter(fake->connection, hold, NULL, NULL);
+    say(fake, "deaf");
+}
+
+/* shout attach|detached: device 1, when deaf. What GDBus would send is of no use then. */
+static void do_shout(Fake *fake, char **words)
+{
+    static guint32 serial = 1 << 30;
+    bool attach = strcmp(words[1], "attach") == 0;
+    g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
+        NULL, OBJECT_PATH, "org.rdpusb.Broker1", attach ? "Attach" : "Detached");
+    gsize size;
+    g_dbus_message_set_serial(message, serial++);
+    g_dbus_message_set_flags(message, G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
+    g_dbus_message_set_body(
+        message, attach ? g_variant_new("(u@a{sv})", 1, some_device())
+                        : g_variant_new("(usbtt)", 1, "", FALSE, (guint64) 0, (guint64) 0));
+    g_autofree guchar *blob =
+        g_dbus_message_to_blob(message, &size, G_DBUS_CAPABILITY_FLAGS_NONE, NULL);
+    say(fake, "shouted %zd", send(LINK_FD, blob, size, MSG_NOSIGNAL));
+}
+
 /* Sends a call that nobody knows, with so many bytes and descriptors, in `count` messages. */
 static void send_large(Fake *fake, gsize bytes, int descriptors, int count)
 {
@@ -489,6 +525,8 @@ static const struct {
     {"send", 3, do_send},
     {"inspect", 1, do_inspect},
     {"flood", 1, do_flood},
+    {"deaf", 1, do_deaf},
+    {"shout", 2, do_shout},
     {"large", 2, do_large},
     {"descriptors", 3, do_descriptors},
     {"garbage", 1, do_garbage},
@@ -542,7 +580,7 @@ int main(void)
     g_data_input_stream_read_line_async(fake.lines, 0, NULL, on_line, &fake);
     g_unix_signal_add(SIGTERM, on_terminate, &fake);
     g_main_loop_run(loop);
-    if (fake.connection)
+    if (fake.connection && !fake.deaf)
         g_dbus_connection_flush_sync(fake.connection, NULL, NULL);
     return 0;
 }
