@@ -67,23 +67,25 @@ static bool check_text(const char *text, gsize size, const char *path, GError **
     return text_file_error(error, path, line, 0, "is no text in UTF-8");
 }
 
-/* A file may grow while it is read: what is above the limit is never taken. */
+/* A file may grow while it is read: what is above the limit is never taken. A buffer that grew
+ * would leave pieces of secrets in the memory that it gave back. */
 static char *read_all(int fd, const char *path, gsize *size, GError **error)
 {
-    g_autoptr(GString) text = g_string_new(NULL);
-    char buffer[4096];
+    char *bytes = g_malloc(TEXT_FILE_MAX_BYTES + 1);
     ssize_t n;
-    while ((n = read(fd, buffer, sizeof buffer)) > 0 && text->len <= TEXT_FILE_MAX_BYTES)
-        g_string_append_len(text, buffer, n);
-    explicit_bzero(buffer, sizeof buffer);
+    *size = 0;
+    while ((n = read(fd, bytes + *size, TEXT_FILE_MAX_BYTES + 1 - *size)) > 0)
+        *size += (gsize) n;
+    if (n == 0 && *size <= TEXT_FILE_MAX_BYTES) {
+        bytes[*size] = '\0';
+        return bytes;
+    }
     if (n < 0)
         text_file_error(error, path, 0, 0, "%s", g_strerror(errno));
-    else if (n > 0)
+    else
         text_file_error(error, path, 0, 0, "is larger than 1 MiB");
-    *size = text->len;
-    if (n == 0)
-        return g_string_free(g_steal_pointer(&text), FALSE);
-    explicit_bzero(text->str, text->len);
+    explicit_bzero(bytes, *size);
+    g_free(bytes);
     return NULL;
 }
 

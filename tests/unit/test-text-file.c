@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "text-file.h"
 
+#include "secret.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -114,6 +116,51 @@ static void test_place(void)
     }
 }
 
+/* ---- What stays in memory ---- */
+
+static void write_secrets(int fd)
+{
+    char secret[SECRET_SIZE];
+    secret_make(secret);
+    for (unsigned i = 0; i < 40000 / SECRET_SIZE; i++)
+        g_assert_cmpint(write(fd, secret, SECRET_SIZE), ==, SECRET_SIZE);
+    explicit_bzero(secret, sizeof secret);
+}
+
+/* Room between blocks that stay, as a process has that runs for long: a buffer that grows there has
+ * to move. */
+static void make_holes(gpointer stays[8])
+{
+    gpointer holes[8];
+    for (unsigned i = 0; i < 8; i++) {
+        holes[i] = g_malloc(3000 << (i % 4));
+        stays[i] = g_malloc(1100);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        g_free(holes[i]);
+}
+
+static void test_secrets(void)
+{
+    gpointer stays[8];
+    g_autofree char *path = NULL;
+    g_autoptr(GError) error = NULL;
+    int fd = g_file_open_tmp("rdpusb-XXXXXX", &path, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    write_secrets(fd);
+    close(fd);
+    g_assert_cmpuint(secret_count(), ==, 0);
+    make_holes(stays);
+    char *text = text_file_read(path, TEXT_FILE_SECRET, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(secret_count(), >, 500);
+    text_file_free(text);
+    g_assert_cmpuint(secret_count(), ==, 0);
+    for (unsigned i = 0; i < 8; i++)
+        g_free(stays[i]);
+    g_unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -123,5 +170,6 @@ int main(int argc, char **argv)
     g_test_add_func("/text-file/missing", test_missing);
     g_test_add_func("/text-file/folder", test_folder);
     g_test_add_func("/text-file/place", test_place);
+    g_test_add_func("/text-file/secrets", test_secrets);
     return g_test_run();
 }
