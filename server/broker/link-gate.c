@@ -170,6 +170,7 @@ static bool give(Flow *flow, int to)
         close_fds(flow);
         flow->sent += (gsize) n;
     }
+    explicit_bzero(flow->data, flow->size); /* passwords pass here */
     return true;
 }
 
@@ -181,6 +182,7 @@ static bool is_empty(const Flow *flow)
 static void end_flow(Flow *flow, int to)
 {
     flow->ended = true;
+    explicit_bzero(flow->data, sizeof flow->data);
     flow->size = flow->sent = 0;
     close_fds(flow);
     shutdown(to, SHUT_WR);
@@ -263,5 +265,6 @@ void link_gate_free(LinkGate *gate)
     close_fds(&gate->down);
     close(gate->session);
     close(gate->broker);
+    explicit_bzero(gate, sizeof *gate);
     g_free(gate);
 }
