@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import traceback
 import ntlm
 
 RDPUSBD, FAKE_SESSION = (os.path.abspath(path) for path in sys.argv[1:3])
+LINK_XML = pathlib.Path(__file__).resolve().parents[3] / 'server' / 'link' / 'org.rdpusb.Link1.xml'
 LIMIT = 10
 STATE = tempfile.mkdtemp(prefix='rdpusbd-state-')  # one certificate is enough for most
 USER, PASSWORD = 'alice', 'correct-horse'
@@ -434,6 +436,32 @@ max-session-memory=512MiB
 
 def sanitized():
     return b'__asan_init' in open(RDPUSBD, 'rb').read()
+
+
+def keytab(*principal, key):
+    """One entry of MIT's file format, version 2."""
+    text = lambda value: struct.pack('>H', len(value)) + value
+    names = b''.join(text(name.encode()) for name in ('REALM', *principal))
+    entry = struct.pack('>H', len(principal)) + names + struct.pack('>IIBH', 3, 0, 1, 18) + text(key) + struct.pack('>I', 1)
+    return b'\5\2' + struct.pack('>i', len(entry)) + entry
+
+
+def test_settings_are_what_is_documented(folder):
+    """No more than that, and so nothing of who else may log in, reaches a process that nobody has logged in to."""
+    documented = re.search(r'First call of a session\. Keys:(.*?)-->', LINK_XML.read_text(), re.DOTALL)[1]
+    keys = set(re.findall(r'([a-z]+(?:-[a-z]+)*) \([a-z(]', documented))
+    check({'peer', 'private-key', 'kerberos-keys', 'log-level'} < keys, f'documented: {keys}')
+    path = folder / 'keytab'
+    pathlib.Path(path).write_bytes(keytab('TERMSRV', 'host', key=bytes(range(32))))
+    os.chmod(path, 0o600)
+    users = write_users(folder, (('carol', ''), ('dora', 'staff')))
+    for options, expected in ((), keys - {'kerberos-keys'}), (('--kerberos-keytab', path), keys):
+        with Daemon(folder, '--users-file', users, *options) as daemon:
+            settings = Session(daemon, login=False).expect('configure', '{')
+            given = set(re.findall(r"'([a-z-]+)': <", settings))
+            check(given == expected, f'{given ^ expected} of the settings')
+            for secret in 'carol', 'dora', PASSWORD, ntlm.nt_hash(PASSWORD).hex(), str(list(ntlm.nt_hash(PASSWORD)))[1:-1]:
+                check(secret not in settings, f'{secret} is in the settings')
 
 
 def test_session_gets_nothing_else(folder):
