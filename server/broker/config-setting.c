@@ -145,6 +145,7 @@ const Setting config_settings[] = {
     LIMIT("max-bytes-in-flight", max_bytes_in_flight, 256 * KIB, 1 * GIB, false),
     LIMIT("max-descriptor-bytes", max_descriptor_bytes, 1 * KIB, 1 * MIB, false),
     LIMIT("login-seconds", login_seconds, 1, 3600, false),
+    LIMIT("answer-seconds", answer_seconds, 1, 3600, false),
     LIMIT("lockout-failures", lockout_failures, 1, 1000, true),
     LIMIT("lockout-seconds", lockout_seconds, 1, 86400, false),
     OF_VM("ports", SETTING_LIST, ports, check_chardev),

@@ -118,6 +118,7 @@ static Config *config_new_default(void)
         .max_bytes_in_flight = limits.max_bytes_in_flight,
         .max_descriptor_bytes = limits.max_descriptor_bytes,
         .login_seconds = 60,
+        .answer_seconds = 120,
         .lockout_failures = 10,
         .lockout_seconds = 600,
     };

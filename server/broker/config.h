@@ -21,6 +21,7 @@ typedef struct {
     guint64 max_bytes_in_flight;  /* of one device */
     guint64 max_descriptor_bytes; /* of one device */
     guint64 login_seconds;        /* who has not logged in by then is turned away */
+    guint64 answer_seconds;       /* for a session to show that it runs */
     guint64 lockout_failures;     /* of a source or a user, until they are locked; 0: never */
     guint64 lockout_seconds;      /* for so long */
 } ConfigLimits;

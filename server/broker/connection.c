@@ -33,10 +33,12 @@ struct Connection {
     bool ending; /* nobody logs in or attaches any more */
     Login *login;
     unsigned attempts;
+    bool has_no_vm; /* the last password was right */
     unsigned invalid_calls;
     char *user;               /* and the VM, for the log; NULL before login */
     Attachments *attachments; /* NULL before login */
     guint deadline;           /* source: of the login, later of the end */
+    guint watch;              /* source: asks the session whether it runs; 0 before login */
 };
 
 /* ---- The audit trail ---- */
@@ -85,6 +87,7 @@ static void expect_end(Connection *connection)
         return;
     connection->ending = true;
     login_give_up(connection->login);
+    g_clear_handle_id(&connection->watch, g_source_remove);
     g_clear_handle_id(&connection->deadline, g_source_remove);
     connection->deadline = g_timeout_add_seconds(END_SECONDS, on_end_deadline, connection);
 }
@@ -119,6 +122,29 @@ void connection_disconnect(Connection *connection, const char *reason)
     expect_end(connection);
 }
 
+/* One that is stopped, or hangs, would keep its ports for ever. */
+static gboolean on_watch(gpointer data)
+{
+    Connection *connection = data;
+    if (link_ping(connection->link))
+        return G_SOURCE_CONTINUE;
+    connection->watch = 0;
+    g_warning("connection from %s: session process %s has not answered for %" G_GUINT64_FORMAT
+              " s (answer-seconds), killing it",
+              connection->peer, session_process_id(connection->process),
+              connection->services->config->limits.answer_seconds);
+    set_reason(connection, "its session process did not answer");
+    connection_kill(connection);
+    return G_SOURCE_REMOVE;
+}
+
+static void begin_watch(Connection *connection)
+{
+    guint64 seconds = connection->services->config->limits.answer_seconds;
+    connection->watch =
+        g_timeout_add((guint) (seconds * 1000 / LINK_MAX_PINGS), on_watch, connection);
+}
+
 static void on_process_ended(void *owner, const char *reason, bool failed)
 {
     Connection *connection = owner;
@@ -142,6 +168,10 @@ static gboolean on_login_deadline(gpointer data)
 {
     Connection *connection = data;
     connection->deadline = 0;
+    if (connection->has_no_vm) { /* which the window says, and log and audit have it */
+        connection_disconnect(connection, "the user has no VM here");
+        return G_SOURCE_REMOVE;
+    }
     g_warning("connection from %s: nobody logged in within %" G_GUINT64_FORMAT " s",
               connection->peer, connection->services->config->limits.login_seconds);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN_REFUSED,
@@ -271,6 +301,7 @@ static void on_login_accepted(void *owner)
     connection->attachments = attachments_new(connection->services, login, connection->user,
                                               connection->link, &attachment_events, connection);
     g_clear_handle_id(&connection->deadline, g_source_remove);
+    begin_watch(connection);
     audit(connection, (AuditEvent){.type = AUDIT_LOGIN, .method = login_method(login)});
     connection->events->logged_in(connection->owner, connection);
 }
@@ -294,6 +325,7 @@ static void on_login_refused(void *owner, LoginRefusal refusal, const char *user
                                    .method = login_method(connection->login),
                                    .code = codes[refusal],
                                    .reason = reason});
+    connection->has_no_vm = refusal == LOGIN_NOT_ALLOWED || refusal == LOGIN_NO_VM;
     if (++connection->attempts == MAX_LOGIN_ATTEMPTS)
         connection_disconnect(connection, "too many wrong passwords");
 }
@@ -430,6 +462,7 @@ void connection_free(Connection *connection)
 {
     if (!connection)
         return;
+    g_clear_handle_id(&connection->watch, g_source_remove);
     g_clear_handle_id(&connection->deadline, g_source_remove);
     session_process_free(connection->process);
     session_uids_give_back(connection->services->uids, connection->uid);

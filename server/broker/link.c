@@ -33,6 +33,7 @@ typedef struct {
     Link *link; /* main context only, as what follows; NULL when the link is freed */
     guint unanswered;
     guint streams; /* of them */
+    guint pings;   /* of them */
 } Meter;
 
 struct Link {
@@ -471,6 +472,22 @@ bool link_detach(Link *link, guint32 device, const char *reason)
         return false;
     link_session1_call_detach(link->session, device, reason, NULL, on_answered,
                               count_call(link, false));
+    return true;
+}
+
+static void on_ping_answered(GObject *session, GAsyncResult *result, gpointer data)
+{
+    Meter *meter = data;
+    meter->pings--;
+    on_answered(session, result, meter);
+}
+
+bool link_ping(Link *link)
+{
+    if (link->meter->pings >= LINK_MAX_PINGS || !may_call(link, false))
+        return false;
+    link->meter->pings++;
+    link_session1_call_ping(link->session, NULL, on_ping_answered, count_call(link, false));
     return true;
 }
 

@@ -64,4 +64,7 @@ bool link_capture(Link *link, guint32 device, const char *port, int file, guint6
 bool link_connect(Link *link, guint32 device, const char *port, int stream);
 bool link_waiting(Link *link, guint32 device, const char *reason);
 bool link_detach(Link *link, guint32 device, const char *reason);
+#define LINK_MAX_PINGS 4
+/* False also for a session that has not answered the last LINK_MAX_PINGS. */
+bool link_ping(Link *link);
 bool link_disconnect(Link *link, const char *reason);

@@ -102,6 +102,12 @@ static gboolean on_detach(LinkSession1 *object, GDBusMethodInvocation *invocatio
     return G_DBUS_METHOD_INVOCATION_HANDLED;
 }
 
+static gboolean on_ping(LinkSession1 *object, GDBusMethodInvocation *invocation, gpointer data)
+{
+    link_session1_complete_ping(object, invocation);
+    return G_DBUS_METHOD_INVOCATION_HANDLED;
+}
+
 static gboolean on_disconnect(LinkSession1 *object, GDBusMethodInvocation *invocation,
                               const char *reason, gpointer data)
 {
@@ -141,6 +147,7 @@ Link *link_new(int fd, const LinkCallbacks *callbacks, gpointer data, GError **e
     g_signal_connect(link->exported, "handle-capture", G_CALLBACK(on_capture), link);
     g_signal_connect(link->exported, "handle-waiting", G_CALLBACK(on_waiting), link);
     g_signal_connect(link->exported, "handle-detach", G_CALLBACK(on_detach), link);
+    g_signal_connect(link->exported, "handle-ping", G_CALLBACK(on_ping), link);
     g_signal_connect(link->exported, "handle-disconnect", G_CALLBACK(on_disconnect), link);
     g_signal_connect(link->connection, "closed", G_CALLBACK(on_closed), link);
     if (!g_dbus_interface_skeleton_export(G_DBUS_INTERFACE_SKELETON(link->exported),

@@ -131,6 +131,12 @@ static gboolean on_detach(LinkSession1 *session, GDBusMethodInvocation *invocati
     return TRUE;
 }
 
+static gboolean on_ping(LinkSession1 *session, GDBusMethodInvocation *invocation, Fake *fake)
+{
+    link_session1_complete_ping(session, invocation);
+    return TRUE;
+}
+
 static gboolean on_disconnect(LinkSession1 *session, GDBusMethodInvocation *invocation,
                               const char *reason, Fake *fake)
 {
@@ -169,6 +175,7 @@ static bool open_link(Fake *fake, GError **error)
     g_signal_connect(fake->session, "handle-capture", G_CALLBACK(on_capture), fake);
     g_signal_connect(fake->session, "handle-waiting", G_CALLBACK(on_waiting), fake);
     g_signal_connect(fake->session, "handle-detach", G_CALLBACK(on_detach), fake);
+    g_signal_connect(fake->session, "handle-ping", G_CALLBACK(on_ping), fake);
     g_signal_connect(fake->session, "handle-disconnect", G_CALLBACK(on_disconnect), fake);
     fake->broker = link_broker1_proxy_new_sync(fake->connection,
                                                G_DBUS_PROXY_FLAGS_DO_NOT_LOAD_PROPERTIES |

@@ -658,6 +658,18 @@ def test_nobody_logs_in_at_the_end(folder):
 
 # ---- VMs ----
 
+def test_user_without_a_vm_is_no_timeout(folder):
+    with estate(folder, '--audit', folder / 'audit', head='[limits]\nlogin-seconds=1\n') as daemon:
+        carol = Session(daemon, login=False)
+        carol.log_in('carol', PASSWORD, 'error org.rdpusb.Error.NoVm')
+        carol.event('terminate')
+        carol.ended()
+        daemon.log.find('ended: session process')
+        events = [json.loads(line) for line in open(folder / 'audit')]
+        check([event['code'] for event in events if event['event'] == 'login-refused'] == ['no-vm'], events)
+        check(events[-1]['reason'] == 'the user has no VM here', events)
+
+
 STAFF = ('alice', 'staff'), ('bob', ''), ('carol', 'visitors')
 
 
@@ -1326,6 +1338,25 @@ def test_devices_that_come_and_go_without_end(folder):
         check(events[-1]['reason'] == reason, events[-1])
         if kind:
             check([event['event'] for event in events].count(kind) == 1000, f'{rule}, {how}: {len(events)} events')
+
+
+def test_session_that_does_not_answer_is_ended(folder):
+    path = folder.write('conf', '[limits]\nanswer-seconds=1\n')
+    guest, other = Guest(folder / 'guest'), Guest(folder / 'other')
+    with Daemon(folder, '--config', path, '--audit', folder / 'audit', '--chardev', f'unix:{folder / "guest"}', '--chardev',
+                f'unix:{folder / "other"}') as daemon:
+        sound, frozen = Session(daemon), Session(daemon)
+        for session, its in (frozen, guest), (sound, other):
+            session.attach(1)
+            session.event('connect 1')
+            its.accept()
+        pids = [int(pid) for pid in open(f'/proc/{daemon.process.pid}/task/{daemon.process.pid}/children').read().split()]
+        os.kill(pids[1], signal.SIGSTOP)
+        daemon.log.find(r'has not answered for 1 s \(answer-seconds\), killing it')
+        guest.eof()
+        sound.expect('send 1 there', 'sent')
+        other.received('there')
+        check('its session process did not answer' in open(folder / 'audit').read(), 'no word of it in the audit trail')
 
 
 def test_stop_tells_every_session(folder):
