@@ -13,6 +13,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "text-file.h"
+
 #define CERTIFICATE_FILE "certificate.pem"
 #define KEY_FILE         "private-key.pem"
 
@@ -27,22 +29,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509, X509_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509_EXTENSION, X509_EXTENSION_free)
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static bool fail(GError **error, const char *path, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
-static bool fail(GError **error, const char *format, ...)
+/* The reason why OpenSSL does not like the file comes behind, if it says any. */
+static bool fail(GError **error, const char *path, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    g_autoptr(GError) problem =
-        g_error_new_valist(G_IO_ERROR, G_IO_ERROR_FAILED, format, arguments);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    if (reason)
-        g_set_error(error, problem->domain, problem->code, "%s (%s)", problem->message, reason);
-    else
-        g_propagate_error(error, g_steal_pointer(&problem));
     ERR_clear_error();
-    return false;
+    return reason ? text_file_error(error, path, 0, 0, "%s (%s)", text, reason)
+                  : text_file_error(error, path, 0, 0, "%s", text);
 }
 
 /* ---- Reading ---- */
@@ -54,26 +53,64 @@ static int no_passphrase(char *buffer, int size, int writing, void *encrypted)
     return -1;
 }
 
-static X509 *certificate_parse(const char *pem, const char *path, GError **error)
+static BIO *open_file(const char *path, TextFileKind kind, GError **error)
 {
-    g_autoptr(BIO) bio = BIO_new_mem_buf(pem, -1);
-    X509 *x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    if (!x509)
-        fail(error, "%s holds no certificate in PEM", path);
-    return x509;
+    gsize size;
+    char *bytes = text_file_read_bytes(path, kind, &size, error);
+    if (!bytes)
+        return NULL;
+    BIO *bio = BIO_new(BIO_s_secmem());
+    BIO_set_mem_eof_return(bio, 0);
+    BIO_write(bio, bytes, (int) size); /* at most TEXT_FILE_MAX_BYTES */
+    OPENSSL_cleanse(bytes, size);
+    g_free(bytes);
+    return bio;
 }
 
-static EVP_PKEY *private_key_parse(const char *pem, const char *path, GError **error)
+static char *to_text(BIO *bio)
+{
+    char *text;
+    long size = BIO_get_mem_data(bio, &text);
+    return g_strndup(text, size);
+}
+
+/* Files have more than PEM in them: names that keys had elsewhere, in any encoding. The blocks
+ * alone go to the sessions. */
+static X509 *certificates_parse(BIO *bio, const char *path, char **text, GError **error)
+{
+    g_autoptr(BIO) pem = BIO_new(BIO_s_mem());
+    g_autoptr(X509) first = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    if (!first) {
+        fail(error, path, "holds no certificate in PEM");
+        return NULL;
+    }
+    PEM_write_bio_X509(pem, first);
+    X509 *next;
+    while ((next = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        PEM_write_bio_X509(pem, next);
+        X509_free(next);
+    }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+        fail(error, path, "holds a chain that is damaged");
+        return NULL;
+    }
+    ERR_clear_error();
+    *text = to_text(pem);
+    return g_steal_pointer(&first);
+}
+
+static EVP_PKEY *private_key_parse(BIO *bio, const char *path, char **text, GError **error)
 {
     bool encrypted = false;
-    g_autoptr(BIO) bio = BIO_new_mem_buf(pem, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted);
+    g_autoptr(BIO) pem = BIO_new(BIO_s_secmem());
+    g_autoptr(EVP_PKEY) key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted);
     if (!key && encrypted)
-        fail(error, "the private key in %s is encrypted: openssl pkey removes the passphrase",
-             path);
-    else if (!key)
-        fail(error, "%s holds no private key in PEM", path);
-    return key;
+        fail(error, path, "the private key is encrypted: openssl pkey removes the passphrase");
+    else if (!key || PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL) != 1)
+        fail(error, path, "holds no private key in PEM");
+    else
+        *text = to_text(pem);
+    return *text ? g_steal_pointer(&key) : NULL;
 }
 
 static void warn_of_dates(const X509 *x509, const char *path)
@@ -84,18 +121,17 @@ static void warn_of_dates(const X509 *x509, const char *path)
         g_warning("the certificate in %s is not valid yet: clients will warn or refuse", path);
 }
 
-static bool certificate_check(const Certificate *certificate, const char *certificate_path,
-                              const char *key_path, GError **error)
+static bool check_pair(const X509 *x509, const EVP_PKEY *key, const Certificate *loaded,
+                       const char *certificate_path, const char *key_path, GError **error)
 {
-    ERR_clear_error();
-    g_autoptr(X509) x509 = certificate_parse(certificate->certificate, certificate_path, error);
-    g_autoptr(EVP_PKEY) key =
-        x509 ? private_key_parse(certificate->private_key, key_path, error) : NULL;
-    if (!key)
-        return false;
     if (X509_check_private_key(x509, key) != 1)
-        return fail(error, "the private key in %s is not that of the certificate in %s", key_path,
+        return fail(error, key_path, "the private key is not that of the certificate in %s",
                     certificate_path);
+    if (strlen(loaded->certificate) + strlen(loaded->private_key) > CERTIFICATE_MAX_BYTES)
+        return fail(error, certificate_path,
+                    "with its private key it is larger than %d KiB: leave certificates out of the "
+                    "chain that clients have or do not need",
+                    CERTIFICATE_MAX_BYTES / 1024);
     warn_of_dates(x509, certificate_path);
     return true;
 }
@@ -103,15 +139,15 @@ static bool certificate_check(const Certificate *certificate, const char *certif
 Certificate *certificate_load(const char *certificate, const char *private_key, GError **error)
 {
     g_autoptr(Certificate) loaded = g_new0(Certificate, 1);
-    if (!g_file_get_contents(certificate, &loaded->certificate, NULL, error)) {
-        g_prefix_error(error, "cannot read the certificate: ");
-        return NULL;
-    }
-    if (!g_file_get_contents(private_key, &loaded->private_key, NULL, error)) {
-        g_prefix_error(error, "cannot read the private key: ");
-        return NULL;
-    }
-    if (!certificate_check(loaded, certificate, private_key, error))
+    ERR_clear_error();
+    g_autoptr(BIO) certificate_file = open_file(certificate, TEXT_FILE_PUBLIC, error);
+    g_autoptr(X509) x509 = certificate_file ? certificates_parse(certificate_file, certificate,
+                                                                 &loaded->certificate, error)
+                                            : NULL;
+    g_autoptr(BIO) key_file = x509 ? open_file(private_key, TEXT_FILE_SECRET, error) : NULL;
+    g_autoptr(EVP_PKEY) key =
+        key_file ? private_key_parse(key_file, private_key, &loaded->private_key, error) : NULL;
+    if (!key || !check_pair(x509, key, loaded, certificate, private_key, error))
         return NULL;
     return g_steal_pointer(&loaded);
 }
@@ -193,8 +229,12 @@ static bool certificate_make(const char *certificate_path, const char *key_path,
     g_autoptr(BIO) certificate_pem = BIO_new(BIO_s_mem());
     if (!x509 || !key_pem || !certificate_pem ||
         PEM_write_bio_PrivateKey(key_pem, key, NULL, NULL, 0, NULL, NULL) != 1 ||
-        PEM_write_bio_X509(certificate_pem, x509) != 1)
-        return fail(error, "cannot make a self-signed certificate");
+        PEM_write_bio_X509(certificate_pem, x509) != 1) {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED,
+                    "cannot make a self-signed certificate (%s)", reason ? reason : "no reason");
+        return false;
+    }
     return write_pem(key_pem, key_path, 0600, error) &&
            write_pem(certificate_pem, certificate_path, 0644, error);
 }
@@ -205,7 +245,8 @@ Certificate *certificate_load_or_make(const char *state_dir, GError **error)
     g_autofree char *key = g_build_filename(state_dir, KEY_FILE, NULL);
     if (!g_file_test(certificate, G_FILE_TEST_EXISTS)) {
         if (g_mkdir_with_parents(state_dir, 0700) != 0) {
-            fail(error, "cannot make the state directory %s: %s", state_dir, g_strerror(errno));
+            g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                        "cannot make the state directory %s: %s", state_dir, g_strerror(errno));
             return NULL;
         }
         if (!certificate_make(certificate, key, error)) {

@@ -131,7 +131,7 @@ static bool add_keys(Part file, GVariantBuilder *keys, unsigned *n)
 
 /* ---- Keys ---- */
 
-static bool check(bool good, unsigned n, const char *path, GError **error)
+static bool check(bool good, unsigned n, GVariant *keys, const char *path, GError **error)
 {
     if (!good)
         return text_file_error(error, path, 0, 0, "is no keytab, or is damaged: see klist -k");
@@ -144,6 +144,11 @@ static bool check(bool good, unsigned n, const char *path, GError **error)
                                "has more than %d keys of " KEYTAB_SERVICE
                                ": remove old ones, as with ktutil",
                                KEYTAB_MAX_KEYS);
+    if (g_variant_get_size(keys) > KEYTAB_MAX_BYTES)
+        return text_file_error(error, path, 0, 0,
+                               "has more than %d KiB of keys of " KEYTAB_SERVICE
+                               ": remove old ones, as with ktutil",
+                               KEYTAB_MAX_BYTES / 1024);
     return true;
 }
 
@@ -161,5 +166,5 @@ GVariant *keytab_load(const char *path, GError **error)
     explicit_bzero(bytes, size);
     g_free(bytes);
     g_autoptr(GVariant) keys = g_variant_ref_sink(g_variant_builder_end(&builder));
-    return check(good, n, path, error) ? g_steal_pointer(&keys) : NULL;
+    return check(good, n, keys, path, error) ? g_steal_pointer(&keys) : NULL;
 }

@@ -10,6 +10,8 @@
 
 #define KEYTAB_SERVICE  "TERMSRV"
 #define KEYTAB_MAX_KEYS 256
+/* Of those keys, as sessions get them, beside the certificate. */
+#define KEYTAB_MAX_BYTES (20 * 1024)
 
 /* Of each key: principal, version, encryption type (RFC 3961), key. */
 #define KEYTAB_TYPE "a(suiay)"

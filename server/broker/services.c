@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include "keytab.h"
+#include "link-gate.h"
 #include "program.h"
+
+/* The answer to Configure has both, and little else. */
+G_STATIC_ASSERT(CERTIFICATE_MAX_BYTES + KEYTAB_MAX_BYTES + 4096 <= LINK_GATE_MAX_MESSAGE);
 
 static Certificate *load_certificate(const Config *config, GError **error)
 {

@@ -114,6 +114,9 @@ def usage(test):
     refused(test, 2, 'loud', ['--log-level', 'loud'])
     config.write_text('# comment\n[rdpusbd]\nthis is no setting\n')
     refused(test, 2, re.escape(f'{config}:3'), ['--config', str(config)])
+    missing = str(test.folder / 'missing.pem')
+    refused(test, 2, re.escape(missing),
+            login(test.folder) + ['--listen', '127.0.0.1:0', '--certificate', missing, '--private-key', missing])
 
 
 @scenario('what it cannot use ends it with 1, named')
@@ -121,9 +124,6 @@ def cannot_serve(test):
     with socket.create_server(('127.0.0.1', 0)) as taken:
         address = '127.0.0.1:%d' % taken.getsockname()[1]
         refused(test, 1, re.escape(address), login(test.folder) + ['--listen', address])
-    missing = str(test.folder / 'missing.pem')
-    refused(test, 1, re.escape(missing),
-            login(test.folder) + ['--listen', '127.0.0.1:0', '--certificate', missing, '--private-key', missing])
 
 
 main()

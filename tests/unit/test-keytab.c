@@ -120,6 +120,18 @@ static void test_too_many(void)
     check_refused(file, ": has more than 256 keys of TERMSRV: remove old ones, as with ktutil");
 }
 
+/* All have to be in one message to a session. */
+static void test_too_large(void)
+{
+    GByteArray *file = file_new();
+    g_autofree char *host = g_strnfill(KEYTAB_MAX_BYTES / 100, 'a');
+    g_autofree char *name = g_strdup_printf("TERMSRV %s", host);
+    for (int i = 0; i < 100; i++)
+        add_entry(file, name, i, true, "\1");
+    check_refused(file, ": has more than 20 KiB of keys of TERMSRV: remove old ones, as with "
+                        "ktutil");
+}
+
 /* Cut anywhere, it is damaged, or has the keys before. */
 static void test_damaged(void)
 {
@@ -156,6 +168,7 @@ int main(int argc, char **argv)
     g_test_add_func("/keytab/keys", test_keys);
     g_test_add_func("/keytab/none", test_none);
     g_test_add_func("/keytab/too-many", test_too_many);
+    g_test_add_func("/keytab/too-large", test_too_large);
     g_test_add_func("/keytab/damaged", test_damaged);
     return g_test_run();
 }

@@ -324,20 +324,11 @@ def test_cannot_serve(folder):
     taken.listen()
     address = '127.0.0.1:%d' % taken.getsockname()[1]
     state = ('--state-dir', STATE)
-    for path in STATE, folder / 'other':
-        with Daemon(folder, state=path):
-            pass  # makes a certificate and its key
-    pem, key = STATE + '/certificate.pem', STATE + '/private-key.pem'
     own = ('--user', USER, '--password-file', folder.password_file, '--rules-dir', folder.rules)
     listen = ('--listen', '127.0.0.1:0')
     for arguments, text in (
             ((*own, *state, '--listen', address), f'cannot listen on {address}: '),
             ((*own, *state, '--listen', '192.0.2.1:3389'), 'cannot listen on 192.0.2.1:3389: '),
-            ((*own, *listen, '--certificate', pem, '--private-key', folder / 'none'), 'none'),
-            ((*own, *listen, '--certificate', key, '--private-key', key), 'no certificate in PEM'),
-            ((*own, *listen, '--certificate', pem, '--private-key', pem), 'no private key in PEM'),
-            ((*own, *listen, '--certificate', pem, '--private-key',
-              folder / 'other/private-key.pem'), 'is not that of the certificate'),
             ((*own, *listen, '--state-dir', folder.password_file + '/x'), 'state directory'),
             ((*own, *state, *listen, '--chardev', f'unix:{folder / "no/such"},server=on'), 'no/such')):
         status, error = run(*arguments, folder=folder)
@@ -384,6 +375,73 @@ def test_files_that_decide_who_gets_in(folder):
         folder.write('rules.d/50-test.rules', text, mode)
         status, error = run(*common(folder), *own, folder=folder)
         check(status == 2 and place in error, f'{text!r}: status {status}, {error!r}')
+
+
+IS_ROOT = os.geteuid() == 0
+NOBODY = 65534
+# What openssl pkcs12 writes beside the blocks of PEM, in the encoding of the name.
+BAG_ATTRIBUTES = 'Bag Attributes\n    friendlyName: M\xfcller\n'.encode('latin-1')
+
+
+def make_certificate(folder, name='own'):
+    """Paths of a certificate and its key."""
+    pem, key = folder / f'{name}.pem', folder / f'{name}.key'
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', f'/CN={name}', '-days', '2',
+                    '-keyout', key, '-out', pem], check=True, capture_output=True)
+    os.chmod(pem, 0o644)
+    os.chmod(key, 0o600)
+    return pem, key
+
+
+def change(folder, path, make=None, mode=None, owner=-1):
+    """Another file of PEM with other contents, mode or owner."""
+    text = open(path, 'rb').read()
+    with open(folder / 'changed', 'wb') as file:
+        file.write(make(text) if make else text)
+    os.chmod(file.name, os.stat(path).st_mode if mode is None else mode)
+    os.chown(file.name, owner, -1)
+    return file.name
+
+
+def certificates_that_are_none(folder):
+    """(certificate, private key, what is wrong), one after the other."""
+    pem, key = make_certificate(folder)
+    other = make_certificate(folder, 'other')[1]
+    none, changed = folder / 'none', folder / 'changed'
+    yield pem, none, f'{none}: No such file'
+    yield none, key, f'{none}: No such file'
+    yield key, key, f'{key}: holds no certificate in PEM'
+    yield change(folder, pem, lambda text: text + text[:200]), key, f'{changed}: holds a chain that is damaged'
+    yield change(folder, pem, lambda text: text * 40), key, f'{changed}: with its private key it is larger than 40 KiB: leave'
+    yield change(folder, pem, mode=0o664), key, f'{changed}: its group may write it'
+    yield pem, change(folder, pem, mode=0o600), f'{changed}: holds no private key in PEM'
+    yield pem, other, f'{other}: the private key is not that of the certificate in {pem}'
+    yield pem, change(folder, key, mode=0o604), f'{changed}: everybody may read its secrets: chmod 0600 or 0640'
+    yield pem, change(folder, key, mode=0o666), f'{changed}: everybody may write it'
+    yield pem, change(folder, key, mode=0o660), f'{changed}: its group may write it'
+    encrypt = ['openssl', 'pkey', '-aes128', '-passout', 'pass:secret']
+    yield pem, change(folder, key, lambda text: subprocess.run(encrypt, input=text, capture_output=True, check=True).stdout), \
+        f'{changed}: the private key is encrypted'
+    if IS_ROOT:
+        yield pem, change(folder, key, owner=NOBODY), f'{changed}: belongs to user {NOBODY}, who could change it'
+
+
+def test_certificates_that_are_none(folder):
+    own = ('--user', USER, '--password-file', folder.password_file)
+    for pem, key, text in certificates_that_are_none(folder):
+        status, error = run(*common(folder), *own, '--certificate', pem, '--private-key', key, folder=folder)
+        check(status == 2 and text in error, f'{text}: status {status}, {error!r}')
+
+
+def write_keytab(folder, size):
+    """One whose keys of TERMSRV have about so many bytes."""
+    string = lambda text: len(text).to_bytes(2, 'big') + text
+    entry = (b'\0\2' + string(b'A.TEST') + string(b'TERMSRV') + string(b'a' * 150) + bytes([0, 0, 0, 1]) + bytes(4) + b'\1' +
+             b'\0\x12' + string(bytes(32)))
+    with open(folder / 'keytab', 'wb') as file:
+        file.write(b'\5\2' + (len(entry).to_bytes(4, 'big') + entry) * (size // 220))
+    os.chmod(file.name, 0o600)
+    return file.name
 
 
 def test_version(folder):
@@ -986,6 +1044,45 @@ def test_new_rules_take_devices_away(folder):
         guest.received('stays')
 
 
+def test_certificate_and_keytab_as_large_as_may_be(folder):
+    """They reach the session, and only what is PEM in their files."""
+    pem, key = make_certificate(folder)
+    single = len(open(pem).read())
+    chain = change(folder, pem, lambda text: (BAG_ATTRIBUTES + text) * (38_000 // single))
+    os.rename(chain, folder / 'chain')
+    bagged = change(folder, key, lambda text: BAG_ATTRIBUTES + text + BAG_ATTRIBUTES, mode=0o640)
+    keytab = write_keytab(folder, 19_000)
+    with Daemon(folder, '--certificate', folder / 'chain', '--private-key', bagged, '--kerberos-keytab', keytab) as daemon:
+        given = Session(daemon, login=False).expect('configure', '{').replace(r'\n', '\n')
+        check(open(pem).read() * (38_000 // single) in given, 'another certificate, or more than it')
+        check(open(key).read() in given, 'another key, or more than it')
+        check(given.count("'TERMSRV/aaa") == 19_000 // 220, 'not all keys of the keytab')
+        write_keytab(folder, 22_000)
+        reload(daemon, re.escape(f'keytab not reloaded, the old ones stay: {keytab}: has more than 20 KiB of keys'))
+        Session(daemon)
+
+
+def test_certificates_that_are_none_are_not_reloaded(folder):
+    links = folder / 'link.pem', folder / 'link.key'
+
+    def point(*targets):
+        for path, target in zip(links, targets):
+            os.symlink(target, path + '.new')
+            os.replace(path + '.new', path)
+
+    pair = make_certificate(folder, 'first')
+    point(*pair)
+    first = open(pair[0]).read().strip().replace('\n', r'\n')
+    with Daemon(folder, '--certificate', links[0], '--private-key', links[1]) as daemon:
+        for pem, key, text in certificates_that_are_none(folder):
+            point(pem, key)
+            text = text.replace(pem, links[0]).replace(key, links[1])
+            reload(daemon, re.escape(f'certificate and private key not reloaded, the old ones stay: {text}'))
+            check(first in Session(daemon, login=False).expect('configure', '{'), f'{text}: the old one is not in force')
+        point(*pair)
+        reload(daemon)
+
+
 def test_new_certificate(folder):
     state = folder / 'state'
     read = lambda name: open(f'{state}/{name}.pem').read()
@@ -994,13 +1091,11 @@ def test_new_certificate(folder):
     with Daemon(folder, state=state) as daemon:
         old = Session(daemon)
         first = read('certificate')
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=new', '-days', '2',
-                        '-keyout', folder / 'new.key', '-out', folder / 'new.pem'], check=True, capture_output=True)
-        os.replace(folder / 'new.pem', f'{state}/certificate.pem')
+        pem, key = make_certificate(folder, 'new')
+        os.replace(pem, f'{state}/certificate.pem')
         reload(daemon, 'certificate and private key not reloaded, the old ones stay: .*is not that of the certificate')
         check(escaped(first) in given(Session(daemon, login=False)), 'another certificate, without its key')
-        os.chmod(folder / 'new.key', 0o600)
-        os.replace(folder / 'new.key', f'{state}/private-key.pem')
+        os.replace(key, f'{state}/private-key.pem')
         reload(daemon)
         check(escaped(read('certificate')) in given(Session(daemon, login=False)), 'the old certificate')
         old.attach(1)
