@@ -4,6 +4,7 @@
  */
 #include "broker.h"
 #include "door.h"
+#include "rights.h"
 #include "text-file.h"
 
 #include <glib-unix.h>
@@ -105,6 +106,8 @@ static bool serve(Services *services, GError **error)
 
 static bool run(const Config *config, GError **error)
 {
+    if (!rights_restrict(config_has_passwords(config, "pam"), error))
+        return false;
     raise_file_limit(config);
     if (config->vms->len == 0)
         g_warning("there is no port of a VM, and so nobody can log in. Name one with --chardev, or "

@@ -139,10 +139,11 @@ def either(test):
 @scenario('PAM checks the password of a TLS login', each=CLIENTS)
 def pam(test, program):
     """pam_exec stands for whatever an administrator has. It knows alice by another password than the users file."""
-    confdir, check, asked = test.folder / 'pam.d', test.folder / 'check', test.folder / 'asked'
+    confdir, check, asked, rights = (test.folder / name for name in ('pam.d', 'check', 'asked', 'rights'))
     confdir.mkdir()
     check.write_text('#!/bin/sh\n'
                      f'echo "$PAM_SERVICE $PAM_USER $PAM_RHOST" >>{asked}\n'
+                     f'sed -n "/^\\(CapEff\\|NoNewPrivs\\)/p" /proc/self/status >{rights}\n'
                      'password=$(tr -d "\\0")\n'
                      '[ "$PAM_USER" = alice ] && [ "$password" = "known to PAM" ]\n')
     check.chmod(0o755)
@@ -153,6 +154,8 @@ def pam(test, program):
     # That the users file has this one does not count.
     estate.refuses(program, 'bob', PASSWORDS['bob'], 'login of user "bob" from .* refused: wrong user or password')
     equal(sorted(set(asked.read_text().splitlines())), ['rdpusb alice 127.0.0.1', 'rdpusb bob 127.0.0.1'], 'what PAM was asked')
+    own = pathlib.Path('/proc/self/status').read_text()
+    equal(rights.read_text(), ''.join(re.findall('^(?:CapEff|NoNewPrivs).*\n', own, re.M)), 'rights of a module')
     log = estate.errors.text()
     expect('known to PAM' not in log and PASSWORDS['bob'] not in log, 'a password is in the log')
 

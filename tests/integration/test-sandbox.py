@@ -14,14 +14,27 @@ import subprocess
 import daemon as daemons
 from bench import Guest, check_read, check_write, make_image, wait_disk
 from daemon import BUILD, END_SECONDS, Daemon, find_program, login
+from fakeguest import FakeGuest
 from gadget import Gadgets, Keyboard, Stick
 from rdp import CLIENTS, Client
 from tap import equal, expect, main, scenario
 
 FIRST_UID = 2000000000  # of sessions
 NOBODY = 65534
-# As contrib/systemd/rdpusbd-root.conf has it.
-AS_BARE_ROOT = ['setpriv', '--bounding-set=-all,+setuid,+setgid,+setpcap,+kill', '--no-new-privs']
+UNITS = pathlib.Path(__file__).resolve().parents[2] / 'contrib/systemd'
+CAPABILITIES = {'DAC_OVERRIDE': 1, 'FOWNER': 3, 'KILL': 5, 'SETGID': 6, 'SETUID': 7, 'SETPCAP': 8,
+                'NET_BIND_SERVICE': 10}  # linux/capability.h
+
+
+def directive(unit, name):
+    """The value of a directive that stands in a unit once."""
+    value, = re.findall(rf'^{name}=(.*)$', (UNITS / unit).read_text(), re.M)
+    return value
+
+
+FOR_SESSIONS = [name.removeprefix('CAP_') for name in directive('rdpusbd-root.conf', 'CapabilityBoundingSet').split()]
+FOR_FILES = ['DAC_OVERRIDE', 'FOWNER', 'NET_BIND_SERVICE']
+AS_BARE_ROOT = ['setpriv', '--bounding-set=-all,' + ','.join('+' + name.lower() for name in FOR_SESSIONS), '--no-new-privs']
 AS_NOBODY = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
 IS_ROOT = os.geteuid() == 0
 PROGRAMS = ('server/broker/rdpusbd', 'server/session/rdpusb-session', 'server/pam/rdpusb-pam',
@@ -129,6 +142,22 @@ def limits_of(pid):
     return {name.strip(): hard for name, hard in re.findall(r'^(Max .*?)  +\S+ +(\S+)', text, re.M)}
 
 
+def capabilities(names):
+    return sum(1 << CAPABILITIES[name] for name in names)
+
+
+def check_broker(pid, kept, bounding=None, no_new_privs='1'):
+    """What the kernel says of a broker, for each of its threads. `kept` and `bounding` are sets of capabilities."""
+    for thread in pathlib.Path(f'/proc/{pid}/task').iterdir():
+        status = status_of(f'{pid}/task/{thread.name}')
+        for kind, expected in (('Prm', kept), ('Eff', kept), ('Inh', 0), ('Amb', 0),
+                               ('Bnd', kept if bounding is None else bounding)):
+            equal(f'{int(status["Cap" + kind], 16):x}', f'{expected:x}', f'Cap{kind}')
+        equal(status['NoNewPrivs'], no_new_privs, 'NoNewPrivs')
+    equal(limits_of(pid)['Max core file size'], '0', 'limit of core files')
+    equal(os.stat(f'/proc/{pid}/environ').st_uid, 0, 'whose it is to be dumped')
+
+
 def check_session(pid, uid, captures=False):
     """What the kernel says of a session, for each of its threads."""
     for thread in pathlib.Path(f'/proc/{pid}/task').iterdir():
@@ -222,6 +251,7 @@ if IS_ROOT:
             daemon = test.keep(Daemon(test.folder, [f'unix:{path}'], arguments=arguments, wrapper=AS_NOBODY)).start()
         finally:
             daemons.BUILD = build
+        check_broker(daemon.pid, 0, int(status_of(os.getpid())['CapBnd'], 16))
         check_service(test, guest, daemon, CLIENTS[0], NOBODY)
 
     @scenario('a broker that is root with four capabilities has sessions in their sandbox, and ends them')
@@ -229,13 +259,37 @@ if IS_ROOT:
         path = test.folder / 'port'
         guest = test.keep(Guest([f'path={path},server=on,wait=off'])).start()
         daemon = test.keep(Daemon(test.folder, [f'unix:{path}'], wrapper=AS_BARE_ROOT)).start()
-        equal(int(status_of(daemon.pid)['CapEff'], 16).bit_count(), 4, 'capabilities of the broker')
+        check_broker(daemon.pid, capabilities(FOR_SESSIONS))
         check_service(test, guest, daemon, CLIENTS[0], FIRST_UID)
         session = join(test, daemon)
         os.kill(session, signal.SIGSTOP)
         daemon.signal(signal.SIGTERM)
         equal(daemon.wait(END_SECONDS), 0, 'exit status')
         daemon.wait_session_ends(session, timeout=0)
+
+    @scenario('a broker that is root keeps what it needs, and leaves all to PAM alone')
+    def serves_root(test):
+        kept = capabilities(FOR_SESSIONS + FOR_FILES)
+        daemon = test.keep(Daemon(test.folder, [f'unix:{test.folder}/port'])).start()
+        check_broker(daemon.pid, kept)
+        join(test, daemon)
+        pam = test.keep(Daemon(test.folder, [f'unix:{test.folder}/port'], options=['--passwords', 'pam'], name='pam')).start()
+        check_broker(pam.pid, kept, int(status_of(os.getpid())['CapBnd'], 16), no_new_privs='0')
+
+    @scenario('a broker that is root reaches the sockets and folders of others')
+    def reaches_others(test):
+        """QEMU is another user, and has made its socket so that nobody else may connect."""
+        path = test.folder / 'port'
+        captures = test.folder / 'captures'
+        captures.mkdir(mode=0o700)
+        guest = test.keep(FakeGuest(f'unix:{path}'))
+        for owned in path, captures:
+            os.chown(owned, NOBODY, NOBODY)
+        path.chmod(0o700)
+        daemon = test.keep(Daemon(test.folder, [f'unix:{path}'], options=['--capture', captures])).start()
+        join(test, daemon)
+        guest.do('attach')
+        expect(list(captures.iterdir()), 'there is no capture')
 
     @scenario('a frozen session of another user dies with its broker')
     def dies_with_broker(test):
@@ -253,6 +307,24 @@ if IS_ROOT:
         if is_complete()[0]:
             users = sorted(status_of(pid)['Uid'].split()[0] for pid in daemon.sessions())
             equal(users, [str(FIRST_UID), str(FIRST_UID + 1)], 'users of the sessions')
+
+
+@scenario('systemd takes the units, which leave the broker no more than it keeps itself')
+def units(test):
+    equal(set(FOR_SESSIONS) - CAPABILITIES.keys(), set(), 'unknown capabilities')
+    for name, expected in (('CapabilityBoundingSet', ''), ('AmbientCapabilities', ''), ('NoNewPrivileges', 'yes'),
+                           ('LimitCORE', '0'), ('UMask', '0077'), ('RestartPreventExitStatus', '2')):
+        equal(directive('rdpusbd.service.in', name), expected, name)
+    if not (analyze := shutil.which('systemd-analyze')):
+        return
+    unit = test.folder / 'rdpusbd.service'
+    text = (UNITS / 'rdpusbd.service.in').read_text()
+    unit.write_text(text.replace('@SBINDIR@/rdpusbd', str(find_program('rdpusbd'))))
+    drop_in = test.folder / 'rdpusbd.service.d' / 'root.conf'
+    drop_in.parent.mkdir()
+    shutil.copy(UNITS / 'rdpusbd-root.conf', drop_in)
+    done = subprocess.run([analyze, 'verify', '--man=no', unit], capture_output=True, text=True, timeout=60)
+    equal((done.returncode, done.stdout + done.stderr), (0, ''), 'what systemd-analyze says')
 
 
 main()
