@@ -231,6 +231,7 @@ bool config_file_take(Config *config, const char *path, const char *text, GError
         if (!take_values(entry, config, file, &problem))
             return text_file_error(error, path, entry->line, 0, "%s: %s", entry->setting->key,
                                    problem->message);
+        config->lines[entry->setting - config_settings] = entry->line;
     }
     return true;
 }

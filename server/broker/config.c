@@ -77,6 +77,7 @@ static bool options_apply(const Options *options, Config *config, GError **error
                 g_prefix_error(error, "--%s: ", config_settings[i].key);
                 return false;
             }
+            config->lines[i] = 0;
         }
     }
     return true;
@@ -107,6 +108,7 @@ static Config *config_new_default(void)
     config->state_dir = g_strdup(state_dir ? state_dir : "/var/lib/rdpusb");
     config->security = g_strdup("nla");
     config->rules_dir = g_strdup(CONFIG_FOLDER "/rules.d");
+    config->lines = g_new0(unsigned, config_n_settings);
     config->capture_limit = 256 << 20;
     config->session_uids = SESSION_UIDS_FIRST;
     config->limits = (ConfigLimits){
@@ -125,6 +127,11 @@ static Config *config_new_default(void)
     return config;
 }
 
+static unsigned line_of(const Config *config, const char *key)
+{
+    return config->lines[setting_find(CONFIG_GROUP_DAEMON, key) - config_settings];
+}
+
 /* What follows from other settings. */
 static void config_complete(Config *config)
 {
@@ -138,11 +145,21 @@ static void config_complete(Config *config)
         return;
     ConfigVm *vm = g_new0(ConfigVm, 1);
     vm->name = g_strdup(CONFIG_DEFAULT_VM);
+    vm->line = line_of(config, "chardev");
     vm->ports = g_ptr_array_ref(config->chardevs);
     vm->users = g_ptr_array_new_with_free_func(g_free);
     vm->groups = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(vm->users, g_strdup("*"));
     g_ptr_array_add(config->vms, vm);
+}
+
+/* Where a setting was given that does not go with the others, and why not. */
+static bool refuse(const Config *config, const char *path, const char *key, const char *problem,
+                   GError **error)
+{
+    g_autofree char *option = g_strconcat("--", key, NULL);
+    unsigned line = line_of(config, key);
+    return text_file_error(error, line > 0 ? path : option, line, 0, "%s", problem);
 }
 
 /* Two VMs that share a port would share their users' devices. */
@@ -157,7 +174,7 @@ static bool check_ports(const ConfigVm *vm, GHashTable *taken, const char *path,
         char *place = transport_address_to_string(address);
         const ConfigVm *other = any ? NULL : g_hash_table_lookup(taken, place);
         if (other) {
-            text_file_error(error, path ? path : "--chardev", vm->line, 0,
+            text_file_error(error, vm->line > 0 ? path : "--chardev", vm->line, 0,
                             "VM %s has the port %s of VM %s: give each its own", vm->name, place,
                             other->name);
             g_free(place);
@@ -185,29 +202,36 @@ static bool check_vms(const Config *config, const char *path, GError **error)
             return false;
         found |= config->default_vm && g_ascii_strcasecmp(vm->name, config->default_vm) == 0;
     }
-    if (!found)
-        g_set_error(error, INPUT_ERROR, 0, "default-vm: there is no [vm %s]", config->default_vm);
-    return found;
+    if (found)
+        return true;
+    g_autofree char *problem =
+        g_strdup_printf("there is no [vm %s] for default-vm", config->default_vm);
+    return refuse(config, path, "default-vm", problem, error);
 }
 
 /* What no single setting can tell. */
 static bool config_check(const Config *config, const char *path, GError **error)
 {
-    const char *problem = NULL;
     if (!config->user != !config->password_file)
-        problem = "user and password-file go together: set both, or neither to have the users "
-                  "file alone";
-    else if (!config->certificate != !config->private_key)
-        problem = "certificate and private-key go together: set both, or neither to have a "
-                  "self-signed certificate made";
-    else if (config->kerberos_keytab && !(config_security(config) & CONFIG_SECURITY_NLA))
-        problem = "kerberos-keytab needs security=nla or nla,tls: Kerberos is a part of nla";
-    else if (config_has_passwords(config, "pam") && !config_takes_passwords(config))
-        problem = "passwords=pam needs security=tls or nla,tls, or a kerberos-keytab: with nla "
-                  "alone the server never sees the password that PAM wants";
-    if (problem)
-        g_set_error(error, INPUT_ERROR, 0, "%s", problem);
-    return !problem && check_vms(config, path, error);
+        return refuse(config, path, config->user ? "user" : "password-file",
+                      "user and password-file go together: set both, or neither to have the users "
+                      "file alone",
+                      error);
+    if (!config->certificate != !config->private_key)
+        return refuse(config, path, config->certificate ? "certificate" : "private-key",
+                      "certificate and private-key go together: set both, or neither to have a "
+                      "self-signed certificate made",
+                      error);
+    if (config->kerberos_keytab && !(config_security(config) & CONFIG_SECURITY_NLA))
+        return refuse(config, path, "kerberos-keytab",
+                      "kerberos-keytab needs security=nla or nla,tls: Kerberos is a part of nla",
+                      error);
+    if (config_has_passwords(config, "pam") && !config_takes_passwords(config))
+        return refuse(config, path, "passwords",
+                      "passwords=pam needs security=tls or nla,tls, or a kerberos-keytab: with nla "
+                      "alone the server never sees the password that PAM wants",
+                      error);
+    return check_vms(config, path, error);
 }
 
 static bool config_finish(Config *config, const char *path, GError **error)
@@ -254,6 +278,7 @@ void config_free(Config *config)
     g_ptr_array_unref(config->chardevs);
     g_ptr_array_unref(config->passwords);
     g_ptr_array_unref(config->vms);
+    g_free(config->lines);
     for (gsize i = 0; i < config_n_settings; i++) {
         const Setting *setting = &config_settings[i];
         if (setting->type == SETTING_TEXT && setting->group != CONFIG_GROUP_VM)

@@ -29,7 +29,7 @@ typedef struct {
 /* A group [vm NAME] of the file, or what --chardev makes. */
 typedef struct {
     char *name;
-    unsigned line;     /* of the file; 0: --chardev */
+    unsigned line;     /* of the file, of its group or of chardev; 0: --chardev */
     GPtrArray *ports;  /* of char *: QEMU's spelling of a socket, checked */
     GPtrArray *users;  /* of char *: who may use it; "*" is everybody who may log in */
     GPtrArray *groups; /* of char *: so may their members */
@@ -65,6 +65,7 @@ typedef struct {
     guint64 session_uids;  /* first of the range for sessions, if we are root */
     char *log_level;       /* a name of LogLevel, or NULL: info */
     ConfigLimits limits;
+    unsigned *lines; /* of the file, by setting; 0: it was given as an option, or not at all */
 } Config;
 
 /* Reads the command line, and the file that it names. On NULL, INPUT_ERROR (text-file.h) is a

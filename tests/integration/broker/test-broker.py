@@ -255,8 +255,8 @@ class Guest:
 def test_bad_options(folder):
     login = ('--user', USER, '--password-file', folder.password_file)
     for arguments, text in (
-            (('--user', USER), 'user and password-file go together'),
-            (('--password-file', '/x'), 'user and password-file go together'),
+            (('--user', USER), '--user: user and password-file go together'),
+            (('--password-file', '/x'), '--password-file: user and password-file go together'),
             ((*login, '--frobnicate'), '--frobnicate'),
             ((*login, 'argument'), "unexpected argument 'argument'"),
             ((*login, '--listen', 'localhost'), "--listen: 'localhost' is no ADDR:PORT"),
@@ -265,16 +265,16 @@ def test_bad_options(folder):
             ((*login, '--chardev', 'pty:x'), "--chardev: 'pty:x'"),
             ((*login, '--chardev', 'unix:/a', '--chardev', 'unix:/a'), 'given twice'),
             ((*login, '--log-level', 'loud'), "--log-level: 'loud' is no log level"),
-            ((*login, '--certificate', 'x.pem'), 'certificate and private-key go together'),
+            ((*login, '--certificate', 'x.pem'), '--certificate: certificate and private-key go together'),
             ((*login, '--user', ''), '--user: the value is empty'),
             ((*login, '--security', 'rdp'), "--security: 'rdp' is no way to log in: use nla, tls or nla,tls"),
             ((*login, '--security', 'nla,'), "--security: '' is no way to log in"),
             ((*login, '--passwords', 'shadow'), "--passwords: 'shadow' is no place of passwords"),
-            ((*login, '--passwords', 'pam'), 'passwords=pam needs security=tls'),
+            ((*login, '--passwords', 'pam'), '--passwords: passwords=pam needs security=tls'),
             ((*login, '--kerberos-keytab', 'keytab'), "--kerberos-keytab: 'keytab' is no absolute path"),
-            ((*login, '--kerberos-keytab', '/keytab', '--security', 'tls'), 'kerberos-keytab needs security=nla'),
+            ((*login, '--kerberos-keytab', '/keytab', '--security', 'tls'), '--kerberos-keytab: kerberos-keytab needs'),
             ((*login, '--users-file', 'users'), "--users-file: 'users' is no absolute path"),
-            ((*login, '--default-vm', 'win10'), 'default-vm: there is no [vm win10]'),
+            ((*login, '--default-vm', 'win10'), '--default-vm: there is no [vm win10] for default-vm'),
             ((*login, '--audit', 'audit.log'), "--audit: 'audit.log' is no absolute path"),
             ((*login, '--session-uids', '0'), "--session-uids: '0' is out of bounds")):
         status, error = run(*arguments, folder=folder)
@@ -310,8 +310,12 @@ def test_bad_configuration_lines(folder):
             ('[vm a]\nports=udp:b', "ports: 'udp:b'"),
             ('[vm a]\nPorts=unix:/a\nports=unix:/b', "'ports' was given in line 6 already: separate several values by ;"),
             ('[vm a]\nfilter=1,2', 'filter: '),
+            ('default-vm=a', 'there is no [vm a] for default-vm'),
+            ('certificate=/a.pem', 'certificate and private-key go together'),
+            ('security=tls\nkerberos-keytab=/a', 'kerberos-keytab needs security=nla'),
+            ('passwords=pam', 'passwords=pam needs security=tls'),
             ('[limits]\nmax-descriptor-bytes=99999999999999999999', None)):
-        path = folder.write('conf', f'[rdpusbd]\nuser={USER}\n# comment\n\n{line}\n')
+        path = folder.write('conf', f'[rdpusbd]\nuser={USER}\npassword-file={folder.password_file}\n\n{line}\n')
         number = 5 + line.count('\n')
         status, error = run('--config', path, folder=folder)
         check(status == 2 and f'{path}:{number}: ' in error and (text or '') in error,
@@ -377,8 +381,45 @@ def test_files_that_decide_who_gets_in(folder):
         check(status == 2 and place in error, f'{text!r}: status {status}, {error!r}')
 
 
+def test_cross_settings_of_file_and_options(folder):
+    """What does not go with the rest is named where it was given."""
+    path = folder.write('conf', f'[rdpusbd]\nuser={USER}\n')
+    for arguments, text in (((), f'{path}:2: user and password-file'), (('--user', 'bob'), '--user: user and password-file')):
+        status, error = run('--config', path, *arguments, folder=folder)
+        check(status == 2 and text in error, f'{arguments}: status {status}, {error!r}')
+    path = folder.write('conf', '[vm a]\nports=unix:/a\nusers=*\n')
+    status, error = run('--config', path, '--chardev', 'unix:/a', folder=folder)
+    check(status == 2 and '--chardev: VM default has the port unix:/a of VM a' in error, f'status {status}, {error!r}')
+
+
 IS_ROOT = os.geteuid() == 0
 NOBODY = 65534
+if IS_ROOT:
+    def test_files_that_it_may_not_read(folder):
+        """A daemon without rights, and files of root alone: each is named, and nothing takes its place."""
+        os.chmod(folder.path, 0o755)
+        rdpusbd, session = (shutil.copy(program, folder.path) for program in (RDPUSBD, FAKE_SESSION))
+        state = folder / 'state'
+        os.mkdir(state)
+        pem, key = make_certificate(folder)
+        secret = folder.write('secret', '[rdpusbd]\n', 0o600)
+        os.chown(folder.password_file, NOBODY, -1)
+        own = ('--user', USER, '--password-file', folder.password_file, '--certificate', pem, '--private-key', key)
+        os.chown(key, NOBODY, -1)
+        rules = folder / 'rules.d/50-test.rules'
+        for options, place in (*((('--' + option, secret), secret) for option in (
+                'config', 'users-file', 'password-file', 'kerberos-keytab', 'certificate', 'private-key', 'audit')),
+                ((), rules), ((), folder.rules)):
+            mode = os.stat(place).st_mode
+            os.chmod(place, 0o600)
+            done = subprocess.run(['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups', rdpusbd,
+                                   *common(folder, state), *own, *options], capture_output=True, text=True,
+                                  timeout=LIMIT, env={**os.environ, 'RDPUSB_SESSION': session})
+            os.chmod(place, mode)
+            check(done.returncode == 2 and re.search(f'rdpusbd: {place}: .*Permission denied', done.stderr),
+                  f'{options}, {place}: status {done.returncode}, {done.stderr!r}')
+
+
 # What openssl pkcs12 writes beside the blocks of PEM, in the encoding of the name.
 BAG_ATTRIBUTES = 'Bag Attributes\n    friendlyName: M\xfcller\n'.encode('latin-1')
 
@@ -1034,6 +1075,11 @@ def test_new_rules_take_devices_away(folder):
         reload(daemon, re.escape(f'device rules not reloaded, the old ones stay: {rules}: everybody may write it'))
         other.expect('attach 1 stick 1', 'error org.rdpusb.Error.Denied blocked by')
         os.chmod(rules, 0o644)
+        os.rename(folder.rules, folder / 'away')
+        reload(daemon, re.escape(f'device rules not reloaded, the old ones stay: {folder.rules}: the folder with the device '
+                                 'rules is missing'))
+        other.expect('attach 1 stick 1', 'error org.rdpusb.Error.Denied blocked by')
+        os.rename(folder / 'away', folder.rules)
         reload(daemon)
         guest.nobody()
         other.attach(1)
@@ -1110,7 +1156,13 @@ def test_new_users(folder):
         os.chmod(folder / 'users', 0o644)
         reload(daemon, re.escape(f'users not reloaded, the old ones stay: {folder / "users"}: everybody may read its secrets'))
         Session(daemon, login=False).log_in('bob', PASSWORD)
-        os.chmod(folder / 'users', 0o600)
+        text = open(folder / 'users').read()
+        folder.write('users', text + 'eve:1234:\n', 0o600)
+        reload(daemon, re.escape(f'users not reloaded, the old ones stay: {folder / "users"}:3:'))
+        os.unlink(folder / 'users')
+        reload(daemon, re.escape(f'users not reloaded, the old ones stay: {folder / "users"}: No such file'))
+        Session(daemon, login=False).log_in('bob', PASSWORD)
+        folder.write('users', text, 0o600)
         reload(daemon)
         Session(daemon, login=False).log_in('dora', 'another', 'authenticated dora lab')
         denied = [Session(daemon, login=False, source=f'127.0.0.{n}') for n in (2, 3)]
