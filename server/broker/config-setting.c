@@ -5,6 +5,7 @@
 #include "admission.h"
 #include "listener.h"
 #include "policy-filter.h"
+#include "session-uids.h"
 #include "text-file.h"
 
 #include <string.h>
@@ -132,7 +133,7 @@ const Setting config_settings[] = {
            "Size of such a file at most, as 1MiB for example; default 256MiB"),
     OPTION("log-level", SETTING_TEXT, log_level, check_log_level, "LEVEL",
            "error, warning, info (default) or debug"),
-    NUMBER("session-uids", session_uids, 65536, G_GUINT64_CONSTANT(4294901760), "FIRST",
+    NUMBER("session-uids", session_uids, 65536, SESSION_UIDS_END - 1, "FIRST",
            "If the daemon is root, sessions run as this and the following users; default "
            "2000000000"),
     LIMIT("max-connections", max_connections, 1, 4096, false),

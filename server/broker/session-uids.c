@@ -7,9 +7,6 @@
 #include <pwd.h>
 #include <stdio.h>
 
-/* Beyond, programs take user ids for negative numbers; systemd-homed and others leave those. */
-#define END (G_GUINT64_CONSTANT(1) << 31)
-
 struct SessionUids {
     uid_t first;
     guint n;
@@ -76,7 +73,7 @@ static bool are_free(guint64 first, guint64 n, GError **error)
 
 SessionUids *session_uids_new(guint64 first, guint64 n, GError **error)
 {
-    if (first == 0 || n == 0 || first >= END || n > END - first) {
+    if (first == 0 || n == 0 || first >= SESSION_UIDS_END || n > SESSION_UIDS_END - first) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                     "session processes cannot have %" G_GUINT64_FORMAT " user ids from "
                     "%" G_GUINT64_FORMAT " on: " ADVICE,

@@ -14,6 +14,8 @@
  * are dangerous, 1879048192 is the end of the containers'), and outside of the usual /etc/subuid.
  */
 #define SESSION_UIDS_FIRST G_GUINT64_CONSTANT(2000000000)
+/* Beyond, programs take user ids for negative numbers; systemd-homed and others leave those. */
+#define SESSION_UIDS_END (G_GUINT64_CONSTANT(1) << 31)
 
 typedef struct SessionUids SessionUids;
 

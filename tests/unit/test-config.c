@@ -248,6 +248,7 @@ static void test_mistakes(void)
         {"[rdpusbd]\npam-confdir=p", "c:2: pam-confdir: 'p' is no absolute path"},
         {"[rdpusbd]\naudit=syslog", "c:2: audit: 'syslog' is no absolute path"},
         {"[rdpusbd]\nsession-uids=1000", "c:2: session-uids: '1000' is out of bounds"},
+        {"[rdpusbd]\nsession-uids=2147483648", "c:2: session-uids: '2147483648' is out of bounds"},
         {"[rdpusbd]\ndefault-vm=a", "c:2: there is no [vm a] for default-vm"},
         {"[rdpusbd]\nuser=alice", "c:2: user and password-file go together"},
         {"[rdpusbd]\n\npassword-file=/p", "c:3: user and password-file go together"},

@@ -420,6 +420,15 @@ if IS_ROOT:
                   f'{options}, {place}: status {done.returncode}, {done.stderr!r}')
 
 
+    def test_session_uids_are_as_many_as_the_page_says(folder):
+        last = (1 << 31) - 264
+        with Daemon(folder, '--session-uids', str(last)):
+            pass
+        own = ('--user', USER, '--password-file', folder.password_file)
+        status, error = run(*common(folder), *own, '--session-uids', str(last + 1), folder=folder)
+        check(status == 1 and f'cannot have 264 user ids from {last + 1} on' in error, f'status {status}, {error!r}')
+
+
 # What openssl pkcs12 writes beside the blocks of PEM, in the encoding of the name.
 BAG_ATTRIBUTES = 'Bag Attributes\n    friendlyName: M\xfcller\n'.encode('latin-1')
 
