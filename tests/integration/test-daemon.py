@@ -2,17 +2,21 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """rdpusbd as a service: who gets in, how it ends, and what it says when it cannot serve."""
 
+import pathlib
 import re
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import rdp
 from bench import Bench, SEE_SECONDS, UNPLUGGED, begin_long_read, idle_descriptors, wait_disk
-from daemon import END_SECONDS, Daemon, login
+from daemon import END_SECONDS, Daemon, find_program, login
 from gadget import Keyboard
 from tap import equal, expect, main, scenario
+
+PAGES = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'man'
 
 
 def refused(test, status, pattern, arguments):
@@ -117,6 +121,24 @@ def usage(test):
     missing = str(test.folder / 'missing.pem')
     refused(test, 2, re.escape(missing),
             login(test.folder) + ['--listen', '127.0.0.1:0', '--certificate', missing, '--private-key', missing])
+
+
+def headings(page, section):
+    """The terms of a section of a page, which has them in lines of their own, several with commas between them."""
+    text = (PAGES / page).read_text()
+    begin = text.index(f'\n{section}\n===')
+    lines = text[begin:text.index('\n===', begin + len(section) + 6)]
+    found = re.findall(r'^(\S[^\n]*)\n    ', lines, re.M)
+    return sorted(term.split()[0].lstrip('-') for line in found for term in line.split(', '))
+
+
+@scenario('the pages tell of each setting, once')
+def pages(test):
+    done = subprocess.run([find_program('rdpusbd'), '--help'], capture_output=True, text=True, timeout=20)
+    options = set(re.findall(r'^  +--([a-z-]+)', done.stdout, re.M))
+    expect(len(options) > 15, f'few options: {options}')
+    equal(headings('rdpusbd.8.rst', 'OPTIONS'), sorted(options), 'options in rdpusbd(8)')
+    equal(headings('rdpusbd.conf.5.rst', 'OPTIONS'), sorted(options - {'config', 'version'}), 'options in rdpusbd.conf(5)')
 
 
 @scenario('what it cannot use ends it with 1, named')
