@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""rdpusbctl user, as an administrator uses it: from a terminal, from a pipe, and several at once."""
+"""rdpusbctl, as an administrator uses it: from a terminal, from a pipe, and several at once."""
 
 import contextlib
 import os
+import pathlib
 import pty
 import re
 import resource
@@ -14,10 +15,11 @@ import subprocess
 import termios
 import time
 
-from daemon import find_program
+from daemon import find_program, write_rules
 from process import Failure
 from tap import equal, expect, main, scenario
 
+SHIPPED_RULES = pathlib.Path(__file__).resolve().parents[2] / 'server' / 'policy' / '50-default.rules'
 HASH = 'a4f49c406510bdcab6824ee7c30fd852'  # of "Password", [MS-NLMP] 4.2.2.1.2
 OTHER = '0123456789abcdef0123456789abcdef'
 
@@ -161,6 +163,21 @@ def usage(test):
         result = subprocess.run([find_program('rdpusbctl'), *arguments], capture_output=True)
         equal((result.returncode, result.stdout), (2, b''), str(arguments))
         expect(b'Usage: rdpusbctl' in result.stderr, 'it does not say how it is used')
+
+
+@scenario('policy check tells what the rules that come with it would do')
+def policy_check(test):
+    lines = SHIPPED_RULES.read_text().splitlines()
+    rules = write_rules(test.folder, *lines) / '50-test.rules'
+    keys = 1 + next(n for n, line in enumerate(lines) if line.startswith('block') and '03:01:01' in line)
+    for status, device, said in (
+            (1, 'id 046d:c31c with-interface 03:01:01', f'blocked by {rules}:{keys} (block with-interface '),
+            (0, 'id 0951:1666 name "DataTraveler" with-interface 08:06:50', f'allowed by {rules}:{len(lines)} (allow'),
+            (2, 'id 0951', '')):
+        done = subprocess.run([find_program('rdpusbctl'), 'policy', 'check', '--user', 'alice', '--vm', 'vm1', '--rules-dir',
+                               rules.parent, device], capture_output=True, text=True, timeout=30)
+        equal(done.returncode, status, f'exit status for {device}: {done.stderr}')
+        expect(done.stdout.startswith(said) and bool(done.stderr) == (status == 2), f'it says {done.stdout!r}, {done.stderr!r}')
 
 
 @scenario('what cannot be done is refused with status 1, and changes nothing')
