@@ -124,7 +124,7 @@ class Lane:
         return problems
 
     def logs(self):
-        for log in self.daemon.errors, self.guest.log, self.client.log:
+        for log in (party.errors for party in (self.daemon, self.guest, self.client) if party):
             lines = [line for line in log.text()[-12000:].splitlines() if ' debug: com.' not in line]
             yield '\n'.join([f'--- {log.name}', *lines[-40:]])
 
@@ -264,6 +264,7 @@ class Breaks:
     def __init__(self, test, name, count, try_point):
         self.test, self.name, self.try_point = test, name, try_point
         self.todo = [int(POINT)] if POINT else list(range(count * FACTOR))
+        self.expected = len(self.todo)
         self.failures = []
         self.places = []
 
@@ -283,6 +284,7 @@ class Breaks:
         print('# ' + ', '.join(f'{step}: {steps.count(step)}' for step in sorted(set(steps))), flush=True)
         if self.failures:
             raise Failure(f'{len(self.failures)} points failed:\n' + '\n'.join(self.failures))
+        equal(len(self.places), self.expected, 'number of points that were tried')
 
     def work(self, number):
         for attempt in range(MAX_FAILURES):  # a lane that failed is of no use any more
