@@ -119,10 +119,20 @@ static bool are_shown(const Screen *screen, const char *const *lines)
     return same;
 }
 
+/* So that the log tells what somebody saw. */
+static void log_new(const Screen *screen, const char *const *lines)
+{
+    for (; *lines; lines++) {
+        if (**lines && !g_ptr_array_find_with_equal_func(screen->lines, *lines, g_str_equal, NULL))
+            g_debug("window: %s", *lines);
+    }
+}
+
 void screen_set_lines(Screen *screen, const char *const *lines)
 {
     if (are_shown(screen, lines))
         return;
+    log_new(screen, lines);
     g_ptr_array_set_size(screen->lines, 0);
     for (; *lines; lines++)
         g_ptr_array_add(screen->lines, g_strdup(*lines));

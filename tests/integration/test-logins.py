@@ -52,6 +52,10 @@ class Estate:
                                          password=PASSWORDS.get(user, '') if password is None else password,
                                          name=f'{program} {self._clients}', options=options))
 
+    def shows(self, pattern, mark=0):
+        """A line of the window has, or soon will have, this in it. That anything is drawn of it, wait_ink() sees."""
+        self.errors.wait(rf'rdpusb-session\S* debug: window: .*{pattern}', LOGIN_SECONDS, mark)
+
     def accepts(self, program, user, password, expected, *options):
         """A client is let in, and `expected` is in the log of it."""
         mark = self.errors.mark()
@@ -212,6 +216,7 @@ def no_vm(test, program):
         mark = estate.errors.mark()
         client = estate.client(program, user, password)
         estate.errors.wait(f'login of user .* refused: {text}$', LOGIN_SECONDS, mark)
+        estate.shows(text, mark)
         wait_ink(500)
         expect(client.running(), 'the client has ended')
         expect('Dynamic Virtual Channel' not in client.log.text(), 'a channel was opened')
@@ -262,6 +267,7 @@ def shipped_rules(test, program):
     keyboard = estate.client(program, 'alice', None, gadgets=Gadgets(test.folder / 'keys', Keyboard()))
     estate.errors.wait(rf'device 1234:0002 .* of user "alice" at VM lab refused: {reason}', LOGIN_SECONDS)
     estate.errors.wait(rf'device \d+: refused: {reason}', LOGIN_SECONDS)
+    estate.shows(rf'1234:0002 .* — refused: {reason}')
     wait_ink(without + 500)
     silent.check()
     keyboard.close()
@@ -288,6 +294,7 @@ def reload(test):
     guest.do('wait-disconnect')
     estate.errors.wait('device 1234:0001 .* is taken away: blocked by .*/50-test.rules:2 ', 10)
     estate.errors.wait('device 1234:0001 .* detached', 10)
+    estate.shows('1234:0001 .* — taken away: blocked by .*/50-test.rules:2 ')
     expect(client.running(), 'the client has ended')
 
 
