@@ -115,17 +115,15 @@ static char *refusal_of(const Attachments *attachments, const Description *descr
     const Vm *vm = login_vm(attachments->login);
     PolicyDecision decision;
     decide(attachments, description, &decision);
-    if (decision.target != POLICY_ALLOW) {
-        char *refusal = policy_decision_describe(&decision);
-        audit_refusal(attachments, description, decision.file ? AUDIT_RULE : AUDIT_NO_RULE,
-                      &decision, refusal);
-        return refusal;
+    AuditCode code = decision.file ? AUDIT_RULE : AUDIT_NO_RULE;
+    if (decision.target == POLICY_ALLOW) {
+        if (!vm->filter || policy_filter_allows(vm->filter, &description->device))
+            return NULL;
+        decision = vm->filtered;
+        code = AUDIT_FILTER;
     }
-    if (!vm->filter || policy_filter_allows(vm->filter, &description->device))
-        return NULL;
-    char *refusal =
-        g_strdup_printf("blocked by the filter of VM %s (%s)", vm->name, vm->config->filter);
-    audit_refusal(attachments, description, AUDIT_FILTER, NULL, refusal);
+    char *refusal = policy_decision_describe(&decision);
+    audit_refusal(attachments, description, code, &decision, refusal);
     return refusal;
 }
 

@@ -210,6 +210,8 @@ static bool take_values(const Entry *entry, Config *config, GKeyFile *file, GErr
         if (!setting_take(entry->setting, target, g_strstrip(*value), error))
             return false;
     }
+    if (entry->vm && strcmp(entry->setting->key, "filter") == 0)
+        entry->vm->filter_line = entry->line;
     return values;
 }
 
@@ -222,6 +224,7 @@ bool config_file_take(Config *config, const char *path, const char *text, GError
     };
     g_autoptr(GKeyFile) file = g_key_file_new();
     g_autoptr(GError) problem = NULL;
+    config->file = g_strdup(path);
     if (!scan_lines(&scan, text, error))
         return false;
     if (!g_key_file_load_from_data(file, text, -1, G_KEY_FILE_NONE, &problem))

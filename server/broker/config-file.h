@@ -7,5 +7,5 @@
 
 #include "config.h"
 
-/* Adds what the text says to `config`; `path` is for errors. INPUT_ERROR. */
+/* Adds what the text says to `config`, and keeps `path`, which is for errors too. INPUT_ERROR. */
 bool config_file_take(Config *config, const char *path, const char *text, GError **error);

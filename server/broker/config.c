@@ -274,6 +274,7 @@ void config_free(Config *config)
 {
     if (!config)
         return;
+    g_free(config->file);
     g_ptr_array_unref(config->listen);
     g_ptr_array_unref(config->chardevs);
     g_ptr_array_unref(config->passwords);

@@ -29,11 +29,12 @@ typedef struct {
 /* A group [vm NAME] of the file, or what --chardev makes. */
 typedef struct {
     char *name;
-    unsigned line;     /* of the file, of its group or of chardev; 0: --chardev */
-    GPtrArray *ports;  /* of char *: QEMU's spelling of a socket, checked */
-    GPtrArray *users;  /* of char *: who may use it; "*" is everybody who may log in */
-    GPtrArray *groups; /* of char *: so may their members */
-    char *filter;      /* usbredir's string, checked, or NULL */
+    unsigned line;        /* of the file, of its group or of chardev; 0: --chardev */
+    GPtrArray *ports;     /* of char *: QEMU's spelling of a socket, checked */
+    GPtrArray *users;     /* of char *: who may use it; "*" is everybody who may log in */
+    GPtrArray *groups;    /* of char *: so may their members */
+    char *filter;         /* usbredir's string, checked, or NULL */
+    unsigned filter_line; /* of the file */
 } ConfigVm;
 
 /* How clients log in: bits of Config.security. */
@@ -44,6 +45,7 @@ typedef struct {
 #define CONFIG_DEFAULT_VM "default"
 
 typedef struct {
+    char *file;            /* path of the configuration file, or NULL */
     GPtrArray *listen;     /* of char *: ADDR:PORT, checked. Empty: the default, see config.c */
     GPtrArray *chardevs;   /* of char *: ports of the VM named CONFIG_DEFAULT_VM, which is in vms */
     char *certificate;     /* path, or NULL: make one in state_dir. Set exactly if private_key is */

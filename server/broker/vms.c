@@ -13,18 +13,29 @@ static void vm_free(gpointer data)
     Vm *vm = data;
     ports_free(vm->ports);
     policy_filter_free(vm->filter);
+    g_free(vm->filter_text);
     g_free(vm);
 }
 
-static Vm *vm_new(const ConfigVm *config, GError **error)
+/* A line of the configuration refuses a device as a line of the rules does. */
+static bool take_filter(Vm *vm, const char *file, GError **error)
+{
+    const ConfigVm *config = vm->config;
+    if (!config->filter)
+        return true;
+    vm->filter = policy_filter_parse(config->filter, error);
+    vm->filter_text = g_strdup_printf("filter=%s", config->filter);
+    vm->filtered = (PolicyDecision){POLICY_BLOCK, file, config->filter_line, vm->filter_text};
+    return vm->filter;
+}
+
+static Vm *vm_new(const ConfigVm *config, const char *file, GError **error)
 {
     Vm *vm = g_new0(Vm, 1);
     vm->config = config;
     vm->name = config->name;
     vm->ports = ports_new();
-    if (config->filter)
-        vm->filter = policy_filter_parse(config->filter, error);
-    bool good = !config->filter || vm->filter;
+    bool good = take_filter(vm, file, error);
     for (guint i = 0; good && i < config->ports->len; i++)
         good = ports_add(vm->ports, config->ports->pdata[i], error);
     if (good)
@@ -39,7 +50,7 @@ Vms *vms_new(const Config *config, GError **error)
     vms->config = config;
     vms->vms = g_ptr_array_new_with_free_func(vm_free);
     for (guint i = 0; i < config->vms->len; i++) {
-        Vm *vm = vm_new(config->vms->pdata[i], error);
+        Vm *vm = vm_new(config->vms->pdata[i], config->file, error);
         if (!vm)
             return NULL;
         g_ptr_array_add(vms->vms, vm);

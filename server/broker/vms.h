@@ -12,7 +12,9 @@ typedef struct {
     const ConfigVm *config;
     const char *name; /* of config */
     Ports *ports;
-    PolicyFilter *filter; /* or NULL */
+    PolicyFilter *filter;    /* or NULL */
+    PolicyDecision filtered; /* what it decides of a device that it does not allow: its setting */
+    char *filter_text;       /* of `filtered` */
 } Vm;
 
 typedef struct Vms Vms;

@@ -26,9 +26,9 @@ LOGIN_SECONDS = 20
 
 class Estate:
     """rdpusbd with the VM win10 of alice and the VM lab of the group staff, which is alice and bob. `head` are further
-    lines of [rdpusbd]."""
+    lines of [rdpusbd], `lab` of that VM."""
 
-    def __init__(self, test, *head, rules=('allow',)):
+    def __init__(self, test, *head, rules=('allow',), lab=()):
         self.test = test
         self.folder = test.folder
         self.ports = {vm: test.folder / vm for vm in ('win10', 'lab')}
@@ -36,11 +36,11 @@ class Estate:
         for user, password in PASSWORDS.items():
             subprocess.run([find_program('rdpusbctl'), 'user', 'add', user, '--group', 'staff', '--users-file', users],
                            input=password.encode() + b'\n', check=True, timeout=20)
-        conf = test.folder / 'rdpusbd.conf'
+        self.conf = conf = test.folder / 'rdpusbd.conf'
         conf.write_text('\n'.join([
             '[rdpusbd]', f'users-file={users}', f'rules-dir={write_rules(test.folder, *rules)}', 'listen=127.0.0.1:0', 'log-level=debug', *head,
             '[vm win10]', f'ports=unix:{self.ports["win10"]}', 'users=alice',
-            '[vm lab]', f'ports=unix:{self.ports["lab"]}', 'groups=staff']) + '\n')
+            '[vm lab]', f'ports=unix:{self.ports["lab"]}', 'groups=staff', *lab]) + '\n')
         conf.chmod(0o644)
         self.daemon = test.keep(Daemon(test.folder, arguments=['--config', str(conf)])).start()
         self.errors = self.daemon.errors
@@ -277,6 +277,23 @@ def shipped_rules(test, program):
     estate.errors.wait('device 1234:0001 .* of user "alice" at VM lab attached to port', LOGIN_SECONDS)
     guest.do('read-disk ' + str(test.folder / 'read'))
     equal((test.folder / 'read').read_bytes(), (test.folder / 'stick.img').read_bytes(), 'what the guest read')
+
+
+@scenario("the filter of a VM: its line refuses what it does not allow")
+def vm_filter(test):
+    setting = 'filter=0x08,-1,-1,-1,1'
+    estate = Estate(test, 'default-vm=lab', lab=[setting])
+    line = 1 + estate.conf.read_text().splitlines().index(setting)
+    reason = rf'blocked by {re.escape(str(estate.conf))}:{line} \({setting}\)$'
+    silent = Silent(estate.ports['lab'])
+    estate.client(CLIENTS[0], 'alice', None, gadgets=Gadgets(test.folder / 'keys', Keyboard()))
+    estate.errors.wait(rf'device 1234:0002 .* of user "alice" at VM lab refused: {reason}', LOGIN_SECONDS)
+    estate.shows(f'1234:0002 .* — refused: {reason}')
+    silent.check()
+    estate.ports['lab'].unlink()
+    guest = test.keep(FakeGuest(f'unix:{estate.ports["lab"]}'))
+    estate.client(CLIENTS[0], 'alice', None, gadgets=stick(test, 'stick'))
+    guest.do('attach')
 
 
 @scenario('new rules take a device away from its guest, bad ones do not')

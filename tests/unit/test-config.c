@@ -201,6 +201,7 @@ static void test_vms(void)
     g_assert_cmpstr(text_at(first->users, 1), ==, "bob");
     g_assert_cmpuint(first->groups->len, ==, 0);
     g_assert_cmpstr(first->filter, ==, "0x03,-1,-1,-1,0|-1,-1,-1,-1,1");
+    g_assert_cmpuint(first->filter_line, ==, 7);
     const ConfigVm *second = config->vms->pdata[1];
     g_assert_cmpstr(second->name, ==, "lab_2");
     g_assert_cmpstr(text_at(second->groups, 1), ==, "students of 2026");
