@@ -9,6 +9,7 @@ enum {
     DESCRIPTOR_STRING = 3,
     DESCRIPTOR_INTERFACE = 4,
     DESCRIPTOR_ENDPOINT = 5,
+    DESCRIPTOR_HID = 0x21,
 };
 
 static const uint8_t loopback_device[] = {
@@ -151,6 +152,56 @@ const FakeDeviceModel fake_device_two_configurations = {
     .device = two_configurations_device,
     .configuration = first_of_two,
     .second = second_of_two,
+};
+
+static const uint8_t keyboard_device[] = {
+    18,   DESCRIPTOR_DEVICE,
+    0x00, 0x02,
+    0x00, 0x00,
+    0x00, 64,
+    0x09, 0x12,
+    0x06, 0x00, /* 1209:0006 */
+    0x00, 0x01,
+    0,    0,
+    0,    1,
+};
+
+static const uint8_t keyboard_configuration[] = {
+    9, DESCRIPTOR_CONFIGURATION, 34,   0,    1, 1,    0,    0x80, 50,
+    9, DESCRIPTOR_INTERFACE,     0,    0,    1, 0x03, 0x01, 0x01, 0,
+    9, DESCRIPTOR_HID,           0x11, 0x01, 0, 1,    0x22, 63,   0,
+    7, DESCRIPTOR_ENDPOINT,      0x81, 3,    8, 0,    4,
+};
+
+const FakeDeviceModel fake_device_keyboard = {
+    .device = keyboard_device,
+    .configuration = keyboard_configuration,
+};
+
+static const uint8_t stick_device[] = {
+    18,   DESCRIPTOR_DEVICE,
+    0x00, 0x02,
+    0x00, 0x00,
+    0x00, 64,
+    0x09, 0x12,
+    0x07, 0x00, /* 1209:0007 */
+    0x00, 0x01,
+    0,    0,
+    0,    1,
+};
+
+static const uint8_t stick_configuration[] = {
+    9, DESCRIPTOR_CONFIGURATION, 32,   0, 1,    1,    0,    0x80, 50, /* 32 bytes, value 1 */
+    9, DESCRIPTOR_INTERFACE,     0,    0, 2,    0x08, 0x06, 0x50, 0,  /* storage, SCSI, bulk only */
+    7, DESCRIPTOR_ENDPOINT,      0x81, 2, 0x00, 0x02, 0,              /* bulk IN, 512 */
+    7, DESCRIPTOR_ENDPOINT,      0x02, 2, 0x00, 0x02, 0,
+};
+
+const FakeDeviceModel fake_device_stick = {
+    .device = stick_device,
+    .configuration = stick_configuration,
+    .loopback_out = 0x02,
+    .loopback_in = 0x81,
 };
 
 static uint16_t get_u16(const uint8_t *at)

@@ -33,6 +33,12 @@ extern const FakeDeviceModel fake_device_streams;
  * configuration 2 three: bulk IN 0x81, bulk OUT 0x02, interrupt IN 0x83. */
 extern const FakeDeviceModel fake_device_two_configurations;
 
+/* A boot keyboard 1209:0006 that nobody types on: interrupt IN 0x81. */
+extern const FakeDeviceModel fake_device_keyboard;
+
+/* Storage 1209:0007 by its class, in truth a bulk loopback of 0x02 to 0x81. */
+extern const FakeDeviceModel fake_device_stick;
+
 typedef struct {
     uint8_t address;
     uint8_t type; /* 0 control, 1 isochronous, 2 bulk, 3 interrupt */

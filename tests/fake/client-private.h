@@ -39,10 +39,12 @@ struct FakeClient {
     uint32_t next_handle;
     bool has_control_channel, is_control_channel_closed;
     unsigned control_channel;
-    GPtrArray *devices; /* ClientDevice */
-    GArray *stages;     /* of mstsc's hand-shakes: ChannelStage */
-    GQueue messages;    /* Outgoing */
-    GQueue closed;      /* channels, GUINT_TO_POINTER */
+    GPtrArray *devices;                     /* ClientDevice */
+    char *hardware_ids, *compatibility_ids; /* of all of them; NULL: the descriptors' */
+    size_t text_length;                     /* likewise; 0 */
+    GArray *stages;                         /* of mstsc's hand-shakes: ChannelStage */
+    GQueue messages;                        /* Outgoing */
+    GQueue closed;                          /* channels, GUINT_TO_POINTER */
     GPtrArray *violations;
 };
 

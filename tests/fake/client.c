@@ -119,6 +119,7 @@ void fake_client_free(FakeClient *client)
     g_ptr_array_unref(client->violations);
     g_queue_clear_full(&client->messages, (GDestroyNotify) outgoing_free);
     g_queue_clear(&client->closed);
+    fake_client_set_ids(client, NULL, NULL);
     g_free(client);
 }
 
@@ -261,28 +262,45 @@ static WireText text_of(GByteArray *utf16, const char *ascii)
     return (WireText){utf16->data, utf16->len / 2};
 }
 
+/* [MS-RDPEUSB] 2.2.4.2 has lists of texts, with an empty one at the end. */
+static char *hardware_ids(const FakeClient *client, const ClientDevice *d)
+{
+    const uint8_t *descriptor = d->device.model->device;
+    unsigned vendor = descriptor[8] | descriptor[9] << 8;
+    unsigned product = descriptor[10] | descriptor[11] << 8;
+    unsigned release = descriptor[12] | descriptor[13] << 8;
+    if (client->hardware_ids)
+        return g_strconcat(client->hardware_ids, "\n", NULL);
+    return g_strdup_printf("USB\\VID_%04X&PID_%04X&REV_%04X\nUSB\\VID_%04X&PID_%04X\n\n", vendor,
+                           product, release, vendor, product);
+}
+
+static char *compatibility_ids(const FakeClient *client, const ClientDevice *d)
+{
+    FakeInterface first = {0};
+    fake_device_interface(&d->device, 0, 0, &first);
+    if (client->compatibility_ids)
+        return g_strconcat(client->compatibility_ids, "\n", NULL);
+    return g_strdup_printf(
+        "USB\\Class_%02X&SubClass_%02X&Prot_%02X\nUSB\\Class_%02X&SubClass_%02X\n"
+        "USB\\Class_%02X\n\n",
+        first.class_code, first.sub_class_code, first.protocol_code, first.class_code,
+        first.sub_class_code, first.class_code);
+}
+
 static void send_add_device(FakeClient *client, const ClientDevice *d)
 {
     const uint8_t *descriptor = d->device.model->device;
     unsigned version = descriptor[2] | descriptor[3] << 8,
              vendor = descriptor[8] | descriptor[9] << 8;
     unsigned product = descriptor[10] | descriptor[11] << 8;
-    unsigned release = descriptor[12] | descriptor[13] << 8;
-    FakeInterface first = {0};
-    fake_device_interface(&d->device, 0, 0, &first);
 
     g_autofree char *path = g_strdup_printf("\\1-%u", d->port);
     g_autofree char *box = g_strdup_printf("%04X%04X%s", vendor, product, path + 1);
     g_autofree char *instance = guid_of(path, "GUID\n");
     g_autofree char *container = guid_of(box, "{GUID}\n");
-    g_autofree char *hardware =
-        g_strdup_printf("USB\\VID_%04X&PID_%04X&REV_%04X\nUSB\\VID_%04X&PID_%04X\n\n", vendor,
-                        product, release, vendor, product);
-    g_autofree char *compatible =
-        g_strdup_printf("USB\\Class_%02X&SubClass_%02X&Prot_%02X\nUSB\\Class_%02X&SubClass_%02X\n"
-                        "USB\\Class_%02X\n\n",
-                        first.class_code, first.sub_class_code, first.protocol_code,
-                        first.class_code, first.sub_class_code, first.class_code);
+    g_autofree char *hardware = hardware_ids(client, d);
+    g_autofree char *compatible = compatibility_ids(client, d);
 
     g_autoptr(GByteArray) instance_id = g_byte_array_new();
     g_autoptr(GByteArray) hardware_ids = g_byte_array_new();
@@ -375,6 +393,20 @@ void fake_client_unplug(FakeClient *client, uint32_t handle)
         g_ptr_array_remove(client->devices, d);
 }
 
+void fake_client_set_ids(FakeClient *client, const char *hardware_ids,
+                         const char *compatibility_ids)
+{
+    g_free(client->hardware_ids);
+    g_free(client->compatibility_ids);
+    client->hardware_ids = g_strdup(hardware_ids);
+    client->compatibility_ids = g_strdup(compatibility_ids);
+}
+
+void fake_client_set_text_length(FakeClient *client, size_t length)
+{
+    client->text_length = length;
+}
+
 static void release(FakeClient *client, unsigned channel, const WireRelease *m)
 {
     switch (m->interface_id) {
@@ -410,6 +442,12 @@ static void query_device_text(FakeClient *client, const ClientDevice *d,
     g_autofree char *location = g_strdup_printf("Port_#%04u.Hub_#0001\n", d->address);
     uint8_t product = d->device.model->device[15];
     g_autoptr(GBytes) string = product ? fake_device_descriptor(&d->device, 3, product) : NULL;
+    if (client->text_length) {
+        g_autofree char *text = g_strnfill(client->text_length, 'x');
+        response->device_description = text_of(utf16, text);
+        client_send(client, d->channel, &answer);
+        return;
+    }
     switch (m->text_type) {
     case WIRE_TEXT_TYPE_DESCRIPTION:
         if (!string) {

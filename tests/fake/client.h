@@ -92,6 +92,12 @@ uint32_t fake_client_plug(FakeClient *client, const FakeDeviceModel *model);
 uint32_t fake_client_plug_like(FakeClient *client, uint32_t handle, bool is_twin);
 /* Its channel is closed by the client; what is pending there is never answered. */
 void fake_client_unplug(FakeClient *client, uint32_t handle);
+/* What devices announce from now on, whatever their descriptors say: ids, each ended by '\n', of
+ * ASCII. NULL: the truth. */
+void fake_client_set_ids(FakeClient *client, const char *hardware_ids,
+                         const char *compatibility_ids);
+/* Every answer to QUERY_DEVICE_TEXT has so many characters. 0: the device's own. */
+void fake_client_set_text_length(FakeClient *client, size_t length);
 /* For fake_device_say() and fake_device_halt(); call fake_client_tick() afterwards. */
 FakeDevice *fake_client_device(FakeClient *client, uint32_t handle);
 

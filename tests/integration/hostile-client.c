@@ -136,6 +136,17 @@ static bool step_plug(Script *script, char **words, GString *result, GError **er
     return true;
 }
 
+static bool step_plug_other(Script *script, char **words, GString *result, GError **error)
+{
+    static const char *const names[] = {"keyboard", "stick", NULL};
+    static const FakeDeviceModel *const models[] = {&fake_device_keyboard, &fake_device_stick};
+    unsigned index;
+    if (!choice(names, words[1], &index, error))
+        return false;
+    g_string_append_printf(result, "%u", fake_client_plug(script->hostile.fake, models[index]));
+    return true;
+}
+
 static bool step_plug_like(Script *script, char **words, GString *result, GError **error)
 {
     static const char *const kinds[] = {"elsewhere", "twin", NULL};
@@ -175,6 +186,31 @@ static bool step_descriptor(Script *script, char **words, GString *result, GErro
     if (bytes)
         g_hash_table_insert(script->hostile.descriptors, key, g_byte_array_free_to_bytes(bytes));
     return bytes;
+}
+
+/* "a;b" as the ids a and b. */
+static char *ids(const char *text)
+{
+    GString *ids = g_string_new(text);
+    g_string_replace(ids, ";", "\n", 0);
+    return g_string_free(g_string_append_c(ids, '\n'), FALSE);
+}
+
+static bool step_announce(Script *script, char **words, GString *result, GError **error)
+{
+    g_autofree char *hardware = words[1] ? ids(words[1]) : NULL;
+    g_autofree char *compatible = words[1] && words[2] ? ids(words[2]) : NULL;
+    fake_client_set_ids(script->hostile.fake, hardware, compatible);
+    return true;
+}
+
+static bool step_text(Script *script, char **words, GString *result, GError **error)
+{
+    uint64_t length;
+    if (!number(words[1], G_MAXINT32 / 2, &length, error))
+        return false;
+    fake_client_set_text_length(script->hostile.fake, length);
+    return true;
 }
 
 /* ---- Misbehaving ---- */
@@ -367,10 +403,15 @@ static const StepKind step_kinds[] = {
     {"profile", "NAME", "is this client, not FreeRDP 3.10", 1, 1, step_profile},
     {"without-drdynvc", "", "has no dynamic channels", 0, 0, step_without_drdynvc},
     {"plug", "[N]", "plugs loopback devices in; tells their handles", 0, 1, step_plug},
+    {"plug-other", "keyboard|stick", "plugs in one of this kind", 1, 1, step_plug_other},
     {"plug-like", "HANDLE elsewhere|twin", "plugs in one that looks like it; or it, once more", 2,
      2, step_plug_like},
     {"unplug", "HANDLE", "unplugs one", 1, 1, step_unplug},
     {"descriptor", "TYPE INDEX [HEX]", "all devices say this, or the truth", 2, 3, step_descriptor},
+    {"announce", "[IDS [IDS]]",
+     "devices announce these hardware and compatibility ids; or the truth", 0, 2, step_announce},
+    {"text", "LENGTH", "answers for texts of devices have so many characters; 0: the truth", 1, 1,
+     step_text},
     {"connect", "", "logs in", 0, 0, step_connect},
     {"capabilities", "accept|ignore", "how to answer for dynamic channels", 1, 1,
      step_capabilities},

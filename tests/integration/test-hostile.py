@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 
-from daemon import BUILD, Daemon, END_SECONDS, PASSWORD, USER, find_program, login
+from daemon import BUILD, Daemon, END_SECONDS, PASSWORD, USER, find_program, login, write_rules
 from process import Failure
 from talker import Talker
 from tap import equal, expect, main, scenario
@@ -64,7 +64,7 @@ def limited_scenario(*arguments, **options):
 class Arena:
     """rdpusbd with some ports, a fake guest at each, and an innocent client with a device at the first."""
 
-    def __init__(self, test, ports=2, config=None, innocent=True):
+    def __init__(self, test, ports=2, config=None, innocent=True, rules=('allow',)):
         self.test = test
         sockets = [test.folder / f'port{n}' for n in range(ports)]
         self.guests = [test.keep(Talker(f'guest{n}', [find_program('fake-guest'), '--listen', f'unix:{path}']))
@@ -72,6 +72,7 @@ class Arena:
         for guest in self.guests:
             guest.log.wait('^listening', SOON)
         arguments = login(test.folder) + ['--listen', '127.0.0.1:0']
+        write_rules(test.folder, *rules)
         if config:
             (test.folder / 'rdpusbd.conf').write_text(config)
             arguments += ['--config', str(test.folder / 'rdpusbd.conf')]
@@ -507,6 +508,25 @@ def long_names(test, kind):
     arena.finish()
 
 
+@scenario('a place of 1 MiB costs no more than a short one')
+def long_place(test):
+    arena = Arena(test, ports=3)
+    client = arena.client('hostile', f'text {MIB // 2}', 'plug', 'connect')
+    arena.guests[1].steps('attach')
+    memory = Memory(client.session)
+    with arena.meanwhile():
+        client.steps('plug-like 5 elsewhere')  # who looks like another is asked, and so is the other
+        arena.log('device 2: the client announces device 1 for the second time')
+    arena.guests[1].steps(LOOPBACK + '65536')
+    longest = max(map(len, arena.daemon.errors.text().splitlines()))
+    expect(longest < 4096, f'a line of the log has {longest} characters')
+    client.finish()
+    arena.check_over(client)
+    if not is_sanitized():
+        memory.check(MEMORY_LIMIT // 2)
+    arena.finish()
+
+
 @scenario('names of 1 MiB at the login end only their connection', each=('user', 'password'))
 def long_login(test, what):
     arena = Arena(test, ports=1)
@@ -581,6 +601,25 @@ def lies(test):
     # The connection is good for a device that tells the truth.
     client.steps('plug')
     arena.guests[1].steps('attach', LOOPBACK + '65536')
+    client.finish()
+    arena.check_over(client)
+    arena.finish()
+
+
+# A stick and a keyboard, as FreeRDP announces them.
+STICK_IDS = r"'USB\VID_0951&PID_1666;USB\VID_0951' 'USB\Class_08&SubClass_06&Prot_50;USB\Class_08&SubClass_06;USB\Class_08'"
+KEYBOARD_IDS = r"'USB\VID_046D&PID_C31C;USB\VID_046D' 'USB\Class_03&SubClass_01&Prot_01;USB\Class_03&SubClass_01;USB\Class_03'"
+
+
+@scenario('rules are about what a device says, not about what its client announces')
+def contradictions(test):
+    rules = 'block with-interface one-of { 03:*:* }', 'block id 046d:*', 'allow'
+    arena = Arena(test, rules=rules)
+    client = arena.client('hostile', f'announce {STICK_IDS}', 'plug-other keyboard', 'connect', 'await closed 1')
+    arena.check(rf'device 1209:0006 .* refused: blocked by {test.folder}/rules.d/50-test.rules:1 \({re.escape(rules[0])}\)')
+    client.steps(f'announce {KEYBOARD_IDS}', 'plug-other stick')
+    arena.guests[1].steps('attach', 'loopback 0x02 0x81 65536')
+    arena.check()
     client.finish()
     arena.check_over(client)
     arena.finish()
