@@ -65,6 +65,8 @@ static bool set_up(rdpSettings *settings, const ClientRdpOptions *options)
                                        (UINT32) g_ascii_strtoull(colon + 1, NULL, 10)) &&
            freerdp_settings_set_string(settings, FreeRDP_Username, options->user) &&
            freerdp_settings_set_string(settings, FreeRDP_Password, options->password) &&
+           /* Else the whole name goes into the first message, whose length has 8 bits. */
+           freerdp_settings_set_bool(settings, FreeRDP_MstscCookieMode, TRUE) &&
            freerdp_settings_set_bool(settings, FreeRDP_IgnoreCertificate, TRUE) &&
            freerdp_settings_set_bool(settings, FreeRDP_NlaSecurity, FALSE) &&
            freerdp_settings_set_bool(settings, FreeRDP_RdpSecurity, FALSE) &&

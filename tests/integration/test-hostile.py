@@ -527,16 +527,19 @@ def long_place(test):
     arena.finish()
 
 
-@scenario('names of 1 MiB at the login end only their connection', each=('user', 'password'))
+@scenario('names at the login as long as a message can have them end only their connection', each=('user', 'password'))
 def long_login(test, what):
+    """Their length is of 16 bits, as is that of the message around them ([MS-RDPBCGR] 2.2.1.11.1.1)."""
     arena = Arena(test, ports=1)
     memory = Memory(arena.daemon.pid)
-    values = {'user': USER, 'password': PASSWORD} | {what: LONG[:100000]}  # the longest that the kernel takes
+    values = {'user': USER, 'password': PASSWORD} | {what: 'x' * 32000}
     with arena.meanwhile():
         client = test.keep(Talker('hostile', [find_program('hostile-client'), '--user', values['user'], '--password',
                                               values['password'], '--server', f'127.0.0.1:{arena.daemon.port}']))
         client.say('connect')
         expect(client.wait(20) != 0, 'it could log in')
+    arena.log('freerdp.core.info: protocol error: invalid value: 64000$')
+    arena.log(REFUSED)
     arena.daemon.wait_descriptors(arena.before)
     longest = max(map(len, arena.daemon.errors.text().splitlines()))
     expect(longest < 4096, f'a line of the log has {longest} characters')
@@ -747,6 +750,7 @@ def asks(test):
 
 # [MS-RDPBCGR] 2.2.1.1, for TLS
 NEGOTIATION = bytes.fromhex('030000130ee000000000000100080001000000')
+NEGOTIATION_NLA = NEGOTIATION[:15] + b'\x03' + NEGOTIATION[16:]
 
 
 def half_a_hello(server):
@@ -774,6 +778,13 @@ def unverified():
 def whole_hello(server):
     server.sendall(NEGOTIATION)
     equal(len(server.recv(19)), 19, 'size of the answer to the negotiation')
+    return unverified().wrap_socket(server)
+
+
+def nla_hello(server):
+    server.sendall(NEGOTIATION_NLA)
+    answer = server.recv(19)
+    equal(answer[15:16], b'\x02', 'protocol of the answer to the negotiation')
     return unverified().wrap_socket(server)
 
 
@@ -827,6 +838,40 @@ def terminate_half_open(test):
     equal(arena.daemon.wait(END_SECONDS), 0, 'exit status')
     for server in servers:
         check_closed(server, 0.1)
+    arena.finish()
+
+
+FOUR_GIB = '84ffffffff'  # a length in BER
+EARLY = {
+    'TSRequest': (nla_hello, bytes.fromhex('30' + FOUR_GIB)),
+    # Within one that is all there ([MS-CSSP] 2.2.1): version, negoTokens
+    'version': (nla_hello, bytes.fromhex('3082ffff' + 'a0' + FOUR_GIB).ljust(65539, b'\0')),
+    'token': (nla_hello, bytes.fromhex('3082ffff' + 'a003020106' + 'a1' + FOUR_GIB).ljust(65539, b'\0')),
+    # Within a TPKT ([MS-RDPBCGR] 2.2.1.3)
+    'Connect-Initial': (whole_hello, bytes.fromhex('0300ffff02f080' + '7f65' + FOUR_GIB).ljust(65535, b'\0')),
+    'domain selector': (whole_hello, bytes.fromhex('0300ffff02f080' + '7f6582fff0' + '04' + FOUR_GIB).ljust(65535, b'\0')),
+}
+EARLY_MEMORY = 16 * MIB  # more than before: a message has 64 KiB at most
+
+
+@scenario('4 GiB before the login end only their connection', each=EARLY)
+def early_lengths(test, where):
+    hello, message = EARLY[where]
+    arena = Arena(test, ports=1)
+    with arena.meanwhile():
+        old = set(arena.daemon.sessions())
+        server = hello(socket.create_connection(('127.0.0.1', arena.daemon.port), SOON))
+        session, = set(arena.daemon.sessions()) - old
+        memory = Memory(session)
+        limit = memory.peak + EARLY_MEMORY
+        server.sendall(message)
+        check_closed(server, SOON)
+    arena.daemon.wait_session_ends(session, SOON)
+    arena.log(REFUSED)
+    arena.daemon.wait_descriptors(arena.before)
+    arena.check()
+    if not is_sanitized():
+        memory.check(limit)
     arena.finish()
 
 
