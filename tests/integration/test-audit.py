@@ -10,10 +10,11 @@ import struct
 import time
 
 from audit import read_audit, wait_audit
-from daemon import write_rules
-from fakeguest import Rig
+from daemon import END_SECONDS, PASSWORD, USER, Daemon, find_program, login, write_rules
+from fakeguest import FakeGuest, Rig
 from gadget import Keyboard, Vendor
 from rdp import CLIENTS, Client
+from talker import Talker
 from tap import equal, expect, main, scenario
 
 PROGRAM = CLIENTS[0]
@@ -62,7 +63,7 @@ def check_common(events, user=None):
 
 @scenario('a device comes and goes: every step, and every byte')
 def life(test):
-    rig = Audited(test, Vendor())
+    rig = Audited(test, Vendor(serial='SN 4711'))
     rig.guest.do('attach')
     rig.guest.says('8 success; 32768 bytes', 'queue 0x81 4096 8')
     rig.guest.says('4 success; 16384 bytes', 'queue 0x01 4096 4')
@@ -76,6 +77,7 @@ def life(test):
     expect(re.fullmatch(r'127\.0\.0\.1:\d+', login['client']), login['client'])
     device = attach['device']
     equal({name: device[name] for name in VENDOR}, VENDOR, 'device')
+    equal(device['serial'], 'SN 4711', 'serial number')
     equal(detach['device'], device, 'device that left')
     expect(device['name'] and device['interfaces'], f'the device is {device}')
     expect(str(rig.paths[0]) in attach['port'], attach['port'])
@@ -115,6 +117,103 @@ def refused_device(test):
     events = rig.leave()
     check_common(events, user='alice')
     equal(sorted(kinds(events)), ['attach', 'connection', 'detach', 'device-refused', 'end', 'login'], 'events')
+
+
+class Scripted:
+    """rdpusbd with an audit trail and this configuration, for clients that are told step by step what to do."""
+
+    def __init__(self, test, *config, rules=('allow',), chardevs=(), wrapper=(), password=PASSWORD):
+        self.test, self.trail, self.conf = test, test.folder / 'audit.jsonl', test.folder / 'rdpusbd.conf'
+        self.conf.write_text('\n'.join(config) + '\n')
+        arguments = login(test.folder) + ['--listen', '127.0.0.1:0', '--config', self.conf, '--audit', self.trail]
+        (test.folder / 'password').write_text(password + '\n')
+        write_rules(test.folder, *rules)
+        self.daemon = test.keep(Daemon(test.folder, chardevs, arguments, wrapper=wrapper)).start()
+
+    def client(self, name, *steps, user=USER):
+        """A client that did these steps."""
+        client = self.test.keep(Talker(name, [find_program('hostile-client'), '--user', user, '--password', PASSWORD,
+                                              '--server', f'127.0.0.1:{self.daemon.port}']))
+        client.steps(*steps)
+        return client
+
+    def wait(self, event, **members):
+        return wait_audit(self.trail, event, **members)
+
+
+@scenario('a login without a VM, a device without a rule, and one that the filter does not allow')
+def refusals(test):
+    setting = 'filter=0x08,-1,-1,-1,1'
+    guest = test.keep(FakeGuest(f'unix:{test.folder}/lab'))
+    it = Scripted(test, '[vm office]', f'ports=unix:{test.folder}/office', 'users=alice',
+                  '[vm lab]', f'ports=unix:{test.folder}/lab', 'users=alice', setting,
+                  rules=['allow with-interface one-of { 03:*:* }', 'allow with-interface one-of { 08:*:* }'])
+    it.client('undecided', 'connect')
+    refused = it.wait('login-refused', code='no-vm')
+    equal((refused['user'], refused.get('vm')), ('alice', None), 'user and VM')
+    expect('office, lab' in refused['reason'], refused['reason'])
+
+    it.client('alice', 'plug', 'plug-other keyboard', 'plug-other stick', 'connect', user='alice@lab')
+    guest.do('attach')
+    refused = it.wait('device-refused', code='no-rule')
+    equal((refused['device']['product'], refused['vm'], refused.get('rule')), ('0001', 'lab', None), 'device, VM and rule')
+    refused = it.wait('device-refused', code='filter')
+    line = it.conf.read_text().splitlines().index(setting) + 1
+    equal(refused['rule'], {'file': str(it.conf), 'line': line, 'text': setting}, 'rule')
+    expect(f'{it.conf}:{line} ' in refused['reason'], refused['reason'])
+    equal((refused['device']['product'], refused['device']['interfaces']), ('0006', ['03:01:01']), 'device')
+    attach = it.wait('attach')
+    equal((attach['device']['product'], attach['rule']['line']), ('0007', 2), 'device and line of its rule')
+    refused = [event['code'] for event in read_audit(it.trail) if event['event'] == 'device-refused']
+    equal(sorted(refused), ['filter', 'no-rule'], 'refusals of devices')
+
+
+@scenario('a session that asks for more devices than it may have')
+def too_many(test):
+    """Ours asks for no more, so that this is one that is told to."""
+    it = Scripted(test, '[limits]', 'max-device-channels=1', chardevs=[f'unix:{test.folder}/port'], password='word',
+                  wrapper=['env', f'RDPUSB_SESSION={find_program("fake-session")}'])
+    with socket.create_connection(('127.0.0.1', it.daemon.port), 20) as connection, connection.makefile('rw') as session:
+        for command, answer in (('link', 'linked'), ('configure', '{'), (f'authenticate {USER} word', 'authenticated '),
+                                ('attach 1 stick SN1', 'attached'), (None, 'waiting 1'), ('attach 2 other SN2', 'error ')):
+            if command:
+                session.write(command + '\n')
+                session.flush()
+            line = session.readline()
+            expect(line.startswith(answer), f'{command}: {line!r}')
+        refused = it.wait('device-refused')
+        equal((refused['code'], refused['device']['serial']), ('limit', 'SN2'), 'code and device')
+        expect('max-device-channels' in refused['reason'], refused['reason'])
+
+
+@scenario('SIGTERM: every device is detached once, and every connection ends once')
+def terminated(test):
+    guests = [test.keep(FakeGuest(f'unix:{test.folder}/port{n}', f'fake-guest {n}')) for n in range(3)]
+    it = Scripted(test, chardevs=[guest.address for guest in guests])
+    it.client('two', 'plug 2', 'connect')
+    it.client('one', 'plug', 'connect')
+    it.client('none', 'connect')
+    for guest in guests:
+        guest.do('attach')
+    with socket.create_connection(('127.0.0.1', it.daemon.port)) as stranger:
+        stranger.sendall(b'\x03')
+        opened = it.wait('connection', client='%s:%d' % stranger.getsockname())
+        it.daemon.signal(signal.SIGTERM)
+        equal(it.daemon.wait(END_SECONDS), 0, 'exit status')
+    events = read_audit(it.trail)
+    connections = {event['connection']: [] for event in events}
+    for event in events:
+        connections[event['connection']].append(event)
+    stories = {name: kinds(story) for name, story in connections.items()}
+    equal(stories.pop(opened['connection']), ['connection', 'end'], 'events of the stranger')
+    expected = [['connection', 'login'] + n * ['attach'] + n * ['detach'] + ['end'] for n in range(3)]
+    equal(sorted(stories.values()), sorted(expected), 'events of the others')
+    for story in connections.values():
+        places = {kind: sorted(event['port'] for event in story if event['event'] == kind) for kind in ('attach', 'detach')}
+        equal(places['detach'], places['attach'], 'ports that lost a device')
+    for event in events:
+        if event['event'] == 'detach':
+            expect(event['reason'] == 'the server is stopping' and 'bytes-in' in event, f'its session did not tell: {event}')
 
 
 @scenario('a device that the VM refuses')
