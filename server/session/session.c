@@ -190,6 +190,7 @@ static bool open_device(Session *session, int64_t now)
         g_warning("FreeRDP opened no channel for a device");
         return false;
     }
+    g_debug("device %u: opening its channel", session->last_number + 1);
     g_ptr_array_add(session->devices,
                     usb_device_new(++session->last_number, channel, session->link,
                                    &session->settings.limits, now, wake, session));

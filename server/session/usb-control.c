@@ -14,6 +14,7 @@ struct UsbControl {
     Channel *channel; /* NULL: not yet, or given up */
     RdpusbControlChannel *protocol;
     bool opened;
+    bool ready; /* whatever comes next is for the client to begin */
     int64_t open_deadline;
     const char *absence; /* what to tell when there are no devices, not NULL then */
     bool given_up;
@@ -82,8 +83,12 @@ static bool feed(UsbControl *control, int64_t now, GError **error)
         if (!rdpusb_control_channel_feed(control->protocol, message, size, now, error))
             return false;
     }
-    return rdpusb_control_channel_deadline(control->protocol) > now ||
-           rdpusb_control_channel_tick(control->protocol, now, error);
+    int64_t deadline = rdpusb_control_channel_deadline(control->protocol);
+    if (!control->ready && deadline == RDPUSB_NO_DEADLINE) {
+        control->ready = true;
+        g_debug("control channel: ready");
+    }
+    return deadline > now || rdpusb_control_channel_tick(control->protocol, now, error);
 }
 
 bool usb_control_turn(UsbControl *control, int64_t now, GError **error)
