@@ -42,6 +42,7 @@ class Network:
         self._links = set()
         self._running = True
         self._relays = []
+        self._turn = threading.Lock()
         self.logs = []
         self.forget()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -59,10 +60,11 @@ class Network:
         return listener.getsockname()[1]
 
     def forget(self, fault=None):
-        """Counts anew; while no connection is there."""
-        self.passed = {}
-        self.pieces = {}
-        self.fault = fault
+        """Counts anew; while no connection is there. The fault before has happened by then, or never will."""
+        with self._turn:
+            self.passed = {}
+            self.pieces = {}
+            self.fault = fault
 
     def close(self):
         self._running = False
@@ -83,11 +85,13 @@ class Network:
         while self._running:
             due = [pipe.not_before for link in self._links for pipe in link.pipes if pipe.not_before]
             timeout = max(0, min(due) - time.monotonic()) if due else None
-            for key, _ in self._selector.select(timeout):
-                if key.fileobj.fileno() >= 0:  # a link may have been closed by what came before
-                    key.data()
-            for link in list(self._links):
-                link.turn()
+            events = self._selector.select(timeout)
+            with self._turn:
+                for key, _ in events:
+                    if key.fileobj.fileno() >= 0:  # a link may have been closed by what came before
+                        key.data()
+                for link in list(self._links):
+                    link.turn()
 
     def _accept(self, listener, name, target):
         near, _ = listener.accept()

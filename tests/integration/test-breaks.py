@@ -36,6 +36,8 @@ POINT = os.environ.get('RDPUSB_BREAKS_POINT')
 FACTOR = int(os.environ.get('RDPUSB_BREAKS_FACTOR', '1'))
 LANES = 4
 MAX_FAILURES = 3  # of each lane
+MAX_DRAWS = 8  # of a place, until a life is long enough for it
+TOTAL = 200  # points of all kinds of fault
 SOON = 20  # seconds for what happens at once, on a machine that is busy
 LOGIN_SECONDS = 5  # a login takes two with a sanitizer on a busy machine
 KILL_SECONDS = 3  # for a session that does not end
@@ -84,6 +86,10 @@ class Broken(Exception):
     """The fault has happened: this life goes on no further."""
 
 
+class TooLate(Exception):
+    """A life was shorter than the one on record, and over before its fault: that was no point."""
+
+
 class Lane:
     """rdpusbd, a network around it, and a place for one client and one guest. It belongs to one thread, with which the
     kernel ends what that has started."""
@@ -95,6 +101,8 @@ class Lane:
         self.fake_guest, self.hostile_client = find_program('fake-guest'), find_program('hostile-client')
         self.client = self.guest = self.daemon = None
         self.lives = 0
+        self.point = 0  # tells the step of the next place
+        self.offered = set()  # steps that places may be of
         self.network = Network()
         self.client_port = self.network.add(CLIENT, lambda: self.daemon.port)
         self.guest_port = self.network.add(GUEST, lambda: self.guest_listens)
@@ -225,10 +233,11 @@ class Lane:
                 start = end
 
     def place(self, chance, streams, steps=None, first=1, spoken=False):
-        """A byte of the life: any step, any of the (first) pieces of that, and any byte of the piece. `spoken`: the client
-        has said something, without which it gets no session."""
+        """A byte of the life: each step in turn, any of the (first) pieces of that, and any byte of the piece. `spoken`: the
+        client has said something, without which it gets no session."""
         names = sorted({name for stream, name in self.steps if stream in streams and (not steps or name in steps)})
-        step = chance.choice(names)
+        self.offered.update(names)
+        step = names[self.point % len(names)]
         stream = chance.choice([stream for stream in streams if (stream, step) in self.steps])
         pieces = self.steps[stream, step]
         before, after = chance.choice(pieces[:math.ceil(first * len(pieces))])
@@ -264,9 +273,11 @@ class Breaks:
     def __init__(self, test, name, count, try_point):
         self.test, self.name, self.try_point = test, name, try_point
         self.todo = [int(POINT)] if POINT else list(range(count * FACTOR))
-        self.expected = len(self.todo)
+        self.count = len(self.todo)
         self.failures = []
-        self.places = []
+        self.offered = set()  # steps
+        self.places = []  # where something broke
+        self.late = []  # where it would have
 
     def run(self):
         certificate()
@@ -281,10 +292,12 @@ class Breaks:
         finally:
             self.todo.clear()
         steps = [place.split(',')[0] for place in self.places]
-        print('# ' + ', '.join(f'{step}: {steps.count(step)}' for step in sorted(set(steps))), flush=True)
+        print('# ' + ', '.join(f'{step}: {steps.count(step)}' for step in sorted(set(steps))) + f'; too late: {len(self.late)}',
+              flush=True)
         if self.failures:
             raise Failure(f'{len(self.failures)} points failed:\n' + '\n'.join(self.failures))
-        equal(len(self.places), self.expected, 'number of points that were tried')
+        equal(len(self.places), self.count, 'points')
+        expect(POINT or set(steps) == self.offered, f'nothing broke in {sorted(self.offered - set(steps))}')
 
     def work(self, number):
         for attempt in range(MAX_FAILURES):  # a lane that failed is of no use any more
@@ -294,6 +307,7 @@ class Breaks:
                 while (point := self.next_point()) is not None:
                     self.one(lane, point, where)
                     self.places.append(where[0])
+                    self.offered |= lane.offered
             except Exception as problem:
                 problems = [f'{type(problem).__name__}: {problem}', *lane.logs()]
             problems += lane.close()
@@ -310,8 +324,8 @@ class Breaks:
 
     def one(self, lane, point, where):
         chance = random.Random(f'{SEED} {self.name} {point}')
-        lane.start_guest()
-        self.try_point(lane, chance, where)
+        lane.point = point
+        self.hit(lane, chance, where)
         # The port is free, and the next client gets its device there.
         lane.nothing_is_left()
         lane.network.forget()
@@ -320,9 +334,27 @@ class Breaks:
         lane.end_guest()
         lane.check_logs()
 
+    def hit(self, lane, chance, where):
+        """Draws places until the fault happens."""
+        for _ in range(MAX_DRAWS):
+            lane.start_guest()
+            try:
+                self.try_point(lane, chance, where)
+                return
+            except TooLate:
+                self.late.append(where[0])
+            lane.nothing_is_left()
+            lane.end_guest()
+        raise Failure(f'{MAX_DRAWS} lives were over before their faults')
+
+
+counts = []  # of points
+
 
 def breaks(name, count, seconds=240):
     """Registers a function(lane, chance, where) as a scenario of so many points."""
+    counts.append(count)
+
     def register(function):
         scenario(name, seconds=seconds)(lambda test: Breaks(test, name, count, function).run())
         return function
@@ -330,16 +362,23 @@ def breaks(name, count, seconds=240):
 
 
 def meet(lane, where, stream, position, text, act):
-    """Lives until the fault; where a life is shorter than the one on record, the fault meets its end."""
+    """Lives until the fault."""
     where[0] = text
     fault = Fault(stream, position, act)
     lane.network.forget(fault)
-    try:
+    with contextlib.suppress(Broken):
         lane.live(fault, attempt='try ')
-    except Broken:
-        lane.fault = None  # what comes next is to go well
-    else:
-        where[0] += ', which was too late'
+        has_happened(lane, fault)
+    lane.fault = None  # what comes next is to go well
+
+
+def has_happened(lane, fault):
+    """After a whole life."""
+    lane.network.forget()
+    if fault.problem:
+        raise fault.problem
+    if not fault.fired:
+        raise TooLate
 
 
 def unharmed(lane, where, stream, position, text, act):
@@ -348,8 +387,7 @@ def unharmed(lane, where, stream, position, text, act):
     fault = Fault(stream, position, act)
     lane.network.forget(fault)
     lane.live()
-    if fault.problem:
-        raise fault.problem
+    has_happened(lane, fault)
 
 
 def thaw(chance, pid):
@@ -386,8 +424,15 @@ def client_gone_silent(lane, chance, where):
     mark = lane.daemon.errors.mark()
     meet(lane, where, *lane.place(chance, CLIENT_STREAMS), lambda link: lane.client.signal(signal.SIGSTOP))
 
+    begin = time.monotonic()
+
     def given_up():
-        return (not lane.daemon.sessions() or re.search(r': no USB|device \d+: (?:ended|.*announced nothing)', lane.daemon.errors.text(mark)) or
+        log = lane.daemon.errors.text(mark)
+        # There is nothing to wait for when it is for the client to announce a device, and none is on its way.
+        is_idle = ('control channel: ready' in log and not re.search(r'device \d+:', log) and
+                   time.monotonic() - begin > MOMENT[1])
+        return (is_idle or not lane.daemon.sessions() or
+                re.search(r': no USB|device \d+: (?:ended|.*announced nothing|.*does not answer)', log) or
                 len(re.findall(r'^try ', lane.guest.log.text(), re.MULTILINE)) >= len(TRANSFERS))
     wait_until(given_up, 'the server gives up waiting', LIMITS)
     # It is for the client to say that there is no device any more, or for the network.
@@ -511,4 +556,5 @@ def guest_slow(lane, chance, where):
     unharmed(lane, where, *lane.place(chance, GUEST_STREAMS), lambda link: link.slow_down())
 
 
+equal(sum(counts), TOTAL, 'points')
 main()
