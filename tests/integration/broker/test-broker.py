@@ -1045,8 +1045,9 @@ def test_filter_of_a_vm(folder):
         alice, bob = Session(daemon, login=False), Session(daemon, login=False)
         alice.log_in(r'win10\alice', PASSWORD, 'authenticated')
         bob.log_in('bob', PASSWORD)
-        alice.expect('describe 1 1234:0001 03:01:01', f'error org.rdpusb.Error.Denied blocked by the filter of VM win10 ({filter})')
-        daemon.log.find(r'device 1234:0001 .*of user "alice" at VM win10 refused: blocked by the filter of VM win10')
+        refusal = f'blocked by {folder / "conf"}:8 (filter={filter})'
+        alice.expect('describe 1 1234:0001 03:01:01', f'error org.rdpusb.Error.Denied {refusal}')
+        daemon.log.find('device 1234:0001 .*of user "alice" at VM win10 refused: ' + re.escape(refusal))
         alice.expect('describe 1 1234:0001 08:06:50', 'attached')
         bob.expect('describe 1 1234:0001 03:01:01', 'attached')
 
