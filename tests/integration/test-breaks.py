@@ -39,6 +39,8 @@ MAX_FAILURES = 3  # of each lane
 MAX_DRAWS = 8  # of a place, until a life is long enough for it
 TOTAL = 200  # points of all kinds of fault
 SOON = 20  # seconds for what happens at once, on a machine that is busy
+# freerdp_connect() connects again by itself when the transport fails, and waits 15 s in each TLS handshake.
+RECONNECT_SECONDS = 60
 LOGIN_SECONDS = 5  # a login takes two with a sanitizer on a busy machine
 KILL_SECONDS = 3  # for a session that does not end
 LIMITS = 25  # seconds until whoever waits for a silent peer has given up
@@ -263,7 +265,7 @@ class Lane:
         if self.client.running():
             self.client.signal(signal.SIGCONT)
             self.client.say_no_more()
-            self.client.wait(SOON)
+            self.client.wait(RECONNECT_SECONDS)
         expect('violation' not in self.client.log.text(), 'the client tells of a violation')
 
 
