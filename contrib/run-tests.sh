@@ -3,7 +3,7 @@
 #
 #   contrib/run-tests.sh [--all]
 #
-# Installs what is missing and runs every test there is, in about 25 minutes on two cores:
+# Installs what is missing and runs every test there is, in about 50 minutes on two cores:
 # all tests with gcc, all of them again with AddressSanitizer and UndefinedBehaviorSanitizer, a build with clang, the fuzz
 # targets for a bounded time, the unit tests under valgrind, and the formatting of the tree. Of the device table it runs
 # the fast half with one client; --all adds the whole of it with every client, which takes half an hour more.
